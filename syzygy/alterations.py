@@ -1,0 +1,250 @@
+"""What an ``AlterField`` does to a column, told from the fields before and after it.
+
+Both fields are as migrations hold them: bound to no model and to no database, so that
+types are compared by what Django's ``get_internal_type()`` calls them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from math import inf
+from typing import Any, TypeAlias
+
+from django.db.migrations.utils import resolve_relation
+from django.db.models import NOT_PROVIDED, Field, ForeignKey, GeneratedField
+
+from syzygy import rules
+from syzygy.history import AnyField, History, ModelKey
+from syzygy.rules import Rule
+
+TableOf: TypeAlias = Callable[[Any], str]
+
+# The values of Django's integer types as PostgreSQL stores them. MySQL's unsigned ones
+# reach further, which changes no comparison between two of these.
+_INTEGERS = {
+    "SmallIntegerField": (-(2**15), 2**15 - 1),
+    "SmallAutoField": (-(2**15), 2**15 - 1),
+    "IntegerField": (-(2**31), 2**31 - 1),
+    "AutoField": (-(2**31), 2**31 - 1),
+    "BigIntegerField": (-(2**63), 2**63 - 1),
+    "BigAutoField": (-(2**63), 2**63 - 1),
+    "PositiveSmallIntegerField": (0, 2**15 - 1),
+    "PositiveIntegerField": (0, 2**31 - 1),
+    "PositiveBigIntegerField": (0, 2**63 - 1),
+}
+_TEXTS = {"CharField", "SlugField", "FileField", "FilePathField", "TextField"}
+# Types that take no argument which the database sees.
+_PLAIN = {
+    "BooleanField",
+    "DateField",
+    "DateTimeField",
+    "DurationField",
+    "FloatField",
+    "GenericIPAddressField",
+    "IPAddressField",
+    "JSONField",
+    "TimeField",
+    "UUIDField",
+}
+# Arguments of any field that are judged on their own or that the database never sees.
+_JUDGED_ELSEWHERE = {
+    *Field.non_db_attrs,
+    "db_column",
+    "db_comment",
+    "db_default",
+    "db_index",
+    "default",
+    "null",
+    "primary_key",
+    "unique",
+}
+
+
+def alteration_rules(
+    history: History, model: ModelKey, name: str, new: AnyField
+) -> list[Rule]:
+    """The rules under which altering that field to ``new`` falls; none: no SQL."""
+    old = history.field(model, name)
+    if old is None:
+        return [rules.ALTER_UNKNOWN]
+    return list(_compare(partial(_table, history, model), name, old, new))
+
+
+def is_generated(field: AnyField) -> bool:
+    """Whether the database computes the field."""
+    return isinstance(field, GeneratedField)
+
+
+def has_db_default(field: AnyField) -> bool:
+    """Whether the field has a DEFAULT in the database."""
+    return field.db_default is not NOT_PROVIDED
+
+
+def insert_may_omit(field: AnyField) -> bool:
+    """Whether a release that doesn't know the field can insert rows, more than one."""
+    if is_generated(field):
+        return True
+    if has_db_default(field):
+        return not field.unique or is_per_row(field.db_default)
+    return bool(field.null)
+
+
+def is_constrained(field: AnyField) -> bool:
+    """Whether a foreign key is one in the database, too."""
+    return bool(field.db_constraint)
+
+
+def is_per_row(db_default: Any) -> bool:
+    """Whether the DEFAULT is an expression that may differ from row to row."""
+    expressions = getattr(db_default, "get_source_expressions", None)
+    return expressions is not None and not hasattr(db_default, "value")
+
+
+def _compare(
+    table_of: TableOf, name: str, old: AnyField, new: AnyField
+) -> Iterator[Rule]:
+    if old.many_to_many or new.many_to_many:
+        yield from _compare_m2m(table_of, old, new)
+        return
+    if _column(name, old) != _column(name, new):
+        yield rules.RENAME_COLUMN
+    if is_generated(old) or is_generated(new):
+        if _generated(old) != _generated(new):
+            yield rules.CHANGE_GENERATED
+    else:
+        yield from _compare_types(table_of, old, new)
+        yield from _compare_attributes(old, new)
+    if old.db_comment != new.db_comment:
+        yield rules.ALTER_COMMENT
+
+
+def _compare_m2m(table_of: TableOf, old: AnyField, new: AnyField) -> Iterator[Rule]:
+    if _m2m(table_of, old) != _m2m(table_of, new):
+        yield rules.CHANGE_M2M
+    else:
+        yield from _compare_constraints(
+            old.remote_field.db_constraint, new.remote_field.db_constraint
+        )
+
+
+def _compare_attributes(old: AnyField, new: AnyField) -> Iterator[Rule]:
+    if old.null != new.null:
+        yield rules.DROP_NOT_NULL if new.null else rules.SET_NOT_NULL
+    if old.primary_key == new.primary_key and old.unique != new.unique:
+        yield rules.ADD_UNIQUE if new.unique else rules.DROP_UNIQUE
+    elif old.db_index != new.db_index and not new.unique:
+        yield rules.ADD_DB_INDEX if new.db_index else rules.DROP_DB_INDEX
+    if has_db_default(old) != has_db_default(new):
+        yield rules.ADD_DB_DEFAULT if has_db_default(new) else rules.DROP_DB_DEFAULT
+    elif old.db_default != new.db_default:
+        yield rules.CHANGE_DB_DEFAULT
+
+
+def _compare_types(table_of: TableOf, old: AnyField, new: AnyField) -> Iterator[Rule]:
+    old_type, new_type = old.get_internal_type(), new.get_internal_type()
+    if old.primary_key != new.primary_key or (new.primary_key and old_type != new_type):
+        yield rules.CHANGE_PRIMARY_KEY
+    elif isinstance(old, ForeignKey) and isinstance(new, ForeignKey):
+        if _target(table_of, old) != _target(table_of, new):
+            yield rules.CHANGE_TARGET
+        else:
+            yield from _compare_constraints(is_constrained(old), is_constrained(new))
+            yield from _compare_on_delete(old, new)
+    else:
+        yield from _compare_ranges(_values(old), _values(new))
+        if getattr(old, "db_collation", None) != getattr(new, "db_collation", None):
+            yield rules.CHANGE_COLLATION
+
+
+def _compare_ranges(old: tuple[Any, ...], new: tuple[Any, ...]) -> Iterator[Rule]:
+    """Compare what `_values` tells: a kind, then the bounds of its values."""
+    if old[0] != new[0]:
+        yield rules.CHANGE_TYPE
+        return
+    (old_low, old_high), (new_low, new_high) = old[1:], new[1:]
+    if new_low < old_low or new_high > old_high:
+        yield rules.WIDEN_TYPE
+    if new_low > old_low or new_high < old_high:
+        yield rules.NARROW_TYPE
+
+
+def _values(field: AnyField) -> tuple[Any, ...]:
+    """The kind of a column and the least and the greatest of what it can hold."""
+    internal_type = field.get_internal_type()
+    if bounds := _INTEGERS.get(internal_type):
+        return ("integer", *bounds)
+    if internal_type in _TEXTS:
+        length = inf if internal_type == "TextField" else field.max_length or inf
+        return ("text", 0, length)
+    if internal_type == "BinaryField":
+        return ("binary", 0, field.max_length or inf)
+    if internal_type == "DecimalField":
+        places = field.decimal_places
+        return (("decimal", places), 0, inf if places is None else field.max_digits)
+    if internal_type in _PLAIN:
+        return (internal_type, 0, 0)
+    if internal_type == "ArrayField":
+        kind, low, high = _values(field.base_field)
+        return (("array", kind), low, high)
+    return ((internal_type, _arguments(field)), 0, 0)
+
+
+def _arguments(field: AnyField) -> str:
+    """What a field that Django doesn't know tells the database about its type."""
+    _, _, args, kwargs = field.deconstruct()
+    kwargs = {k: v for k, v in kwargs.items() if k not in _JUDGED_ELSEWHERE}
+    return repr((args, sorted(kwargs.items())))
+
+
+def _column(name: str, field: AnyField) -> str:
+    default = f"{name}_id" if isinstance(field, ForeignKey) else name
+    return field.db_column or default
+
+
+def _generated(field: AnyField) -> object:
+    if not is_generated(field):
+        return None
+    return (
+        field.expression,
+        field.db_persist,
+        _values(field.output_field),
+    )
+
+
+def _table(history: History, model: ModelKey, target: Any) -> str:
+    """The table of what a relation of the model names."""
+    return history.table(resolve_relation(target, *model))
+
+
+def _m2m(table_of: TableOf, field: AnyField) -> object:
+    if not field.many_to_many:
+        return None
+    remote = field.remote_field
+    through = remote.through and table_of(remote.through)
+    return through, field.db_table, table_of(remote.model)
+
+
+def _target(table_of: TableOf, field: AnyField) -> object:
+    to_fields = [name for name in field.to_fields if name]
+    return table_of(field.remote_field.model), to_fields
+
+
+def _compare_constraints(old: bool, new: bool) -> Iterator[Rule]:
+    if old and not new:
+        yield rules.DROP_DB_CONSTRAINT
+    elif new and not old:
+        yield rules.ADD_DB_CONSTRAINT
+
+
+def _compare_on_delete(old: AnyField, new: AnyField) -> Iterator[Rule]:
+    """Compare what the database does on delete, which Django 6.1 and newer can ask."""
+    old_action, new_action = _on_delete(old), _on_delete(new)
+    if new_action and old_action != new_action:
+        yield rules.ADD_ON_DELETE
+    if old_action and old_action != new_action:
+        yield rules.DROP_ON_DELETE
+
+
+def _on_delete(field: AnyField) -> object:
+    return getattr(field.remote_field.on_delete, "operation", None)

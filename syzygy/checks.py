@@ -1,0 +1,125 @@
+"""The system checks. They run before most commands: nothing costly at import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.apps import AppConfig, apps
+from django.core import checks
+from django.core.management import load_command_class
+
+from syzygy import messages
+
+if TYPE_CHECKING:
+    from syzygy.disk import MigrationFolder
+
+TAG = "syzygy"
+
+# The commands of Django's that this app overrides.
+COMMANDS = ("migrate",)
+# More ambiguous migrations than these are told in one message.
+MANY = 5
+
+
+def check_settings(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> Iterator[checks.CheckMessage]:
+    """E002: a setting that is malformed, misspelt or names what doesn't exist."""
+    from syzygy import conf
+
+    _, problems = conf.inspect()
+    for problem in problems:
+        yield checks.Error(
+            problem.message, hint=problem.hint, obj=problem.setting, id="syzygy.E002"
+        )
+
+
+def check_stages(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> Iterator[checks.CheckMessage]:
+    """E001: a migration whose stage can't be told and that no fallback covers."""
+    from syzygy import conf
+    from syzygy.inspection import inspect
+
+    configuration, _ = conf.inspect()
+    inspection = inspect(app_configs or apps.get_app_configs(), configuration)
+    for app_label, error in inspection.unreadable.items():
+        yield checks.Error(
+            f'The migrations of the app "{app_label}" can\'t be read: '
+            f"{type(error).__name__}: {error}",
+            hint=f'Correct them until "manage.py showmigrations {app_label}" works.',
+            obj=apps.get_app_config(app_label),
+            id="syzygy.E001",
+        )
+    unadopted = [
+        migration
+        for migration in inspection.ambiguous
+        if migration.app_label not in configuration.baseline
+    ]
+    adoption = _adoption_hint(inspection.folders, configuration.baseline)
+    if len(unadopted) > MANY:
+        named = ", ".join(f'"{migration}"' for migration in unadopted[:MANY])
+        yield checks.Error(
+            f"The stages of {len(unadopted)} migrations are ambiguous, {named} and "
+            "more.",
+            hint=adoption,
+            obj=messages.BASELINE,
+            id="syzygy.E001",
+        )
+        for migration in unadopted:
+            del inspection.ambiguous[migration]
+    for migration, ambiguity in inspection.ambiguous.items():
+        hint = [ambiguity.remedy] + [adoption] * (migration in unadopted)
+        yield checks.Error(
+            ambiguity.summary, hint="\n".join(hint), obj=migration, id="syzygy.E001"
+        )
+
+
+def check_commands(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> Iterator[checks.CheckMessage]:
+    """W001: another app overrides a command that this one overrides, too."""
+    for command in COMMANDS:
+        owners = [
+            app_config
+            for app_config in apps.get_app_configs()
+            if Path(app_config.path, "management", "commands", f"{command}.py").exists()
+        ]
+        first, *others = owners
+        if not others or (first.name != "syzygy" and _is_combined(first.name, command)):
+            continue
+        other = others[0] if first.name == "syzygy" else first
+        yield checks.Warning(
+            f'The command "{command}" of "{first.name}" hides that of '
+            f'"{others[0].name}": both apps override it.',
+            hint=(
+                "Combine them in an app that comes before both in INSTALLED_APPS, in "
+                f"management/commands/{command}.py:\n"
+                f"    from {other.name}.management.commands import {command} as other\n"
+                "    from syzygy.management.mixins import MigrateMixin\n"
+                "\n"
+                "    class Command(MigrateMixin, other.Command):\n"
+                "        pass"
+            ),
+            obj=other,
+            id="syzygy.W001",
+        )
+
+
+def _is_combined(app_name: str, command: str) -> bool:
+    from syzygy.management.mixins import MigrateMixin
+
+    return isinstance(load_command_class(app_name, command), MigrateMixin)
+
+
+def _adoption_hint(
+    folders: Iterable[MigrationFolder], baseline: Mapping[str, str]
+) -> str:
+    latest = {folder.app_label: folder.latest for folder in folders}
+    return (
+        "If it is history that is deployed everywhere, say so in the settings, with "
+        "the newest migration of each app that is:\n"
+        f"    {messages.baseline_line({**latest, **baseline})}"
+    )

@@ -1,0 +1,18 @@
+"""What can't be decided. Their messages are written for whoever has to act on them."""
+
+
+class AmbiguousStage(ValueError):
+    """A migration whose stage can be told neither from settings nor by the rules.
+
+    ``summary`` is the first line of the message, ``remedy`` the rest: the ways out,
+    ready to paste.
+    """
+
+    def __init__(self, summary: str, remedy: str = "") -> None:
+        super().__init__(f"{summary}\n{remedy}" if remedy else summary)
+        self.summary = summary
+        self.remedy = remedy
+
+
+class AmbiguousPlan(ValueError):
+    """A plan in which a pre-deploy migration needs a post-deploy one."""

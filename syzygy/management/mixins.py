@@ -1,0 +1,80 @@
+"""What Syzygy adds to management commands, to combine with whatever else does."""
+
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import BaseCommand, CommandError, CommandParser
+from django.db.migrations import exceptions as django_exceptions
+from django.db.migrations.executor import MigrationExecutor
+
+from syzygy.exceptions import AmbiguousPlan, AmbiguousStage
+from syzygy.management.executor import staging
+from syzygy.management.report import StageReport
+from syzygy.management.stager import PlanStager
+from syzygy.staging import Plan
+
+# What is wrong with the project, the database or the command line, not with the code.
+USER_ERRORS = (
+    AmbiguousPlan,
+    AmbiguousStage,
+    ImproperlyConfigured,
+    django_exceptions.BadMigrationError,
+    django_exceptions.CircularDependencyError,
+    django_exceptions.InconsistentMigrationHistory,
+    django_exceptions.InvalidMigrationPlan,
+    django_exceptions.IrreversibleError,
+    django_exceptions.NodeNotFoundError,
+)
+
+
+class MigrateMixin(BaseCommand):
+    """Adds ``--pre-deploy`` to a ``migrate`` command that derives from Django's."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add ``--pre-deploy``."""
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--pre-deploy",
+            action="store_true",
+            help=(
+                "Apply only what the new release needs and the running one survives, "
+                "before the rollout; run migrate without it afterwards."
+            ),
+        )
+
+    def handle(self, *args: Any, **options: Any) -> str | None:
+        """Run the command on the part of its plan that the stage allows.
+
+        Raises :class:`CommandError` for whatever a person can get wrong.
+        """
+        pre_deploy, explain = options["pre_deploy"], options["plan"]
+        report = StageReport(self.stdout, self.style)
+
+        def stage(executor: MigrationExecutor, plan: Plan) -> Plan:
+            if pre_deploy:
+                report.steps = PlanStager(executor, plan).stage()
+                return [
+                    (step.migration, step.backward)
+                    for step in report.steps
+                    if not step.is_postponed
+                ]
+            if explain:
+                report.plan = plan
+                report.decisions = PlanStager(executor, plan).decisions
+            return plan
+
+        try:
+            with staging(self, stage):
+                return super().handle(*args, **options)
+        except USER_ERRORS as error:
+            raise CommandError(str(error)) from error
+        finally:
+            if explain:
+                report.write_stages()
+            if explain or self._applies(options):
+                report.write_postponed()
+
+    @staticmethod
+    def _applies(options: dict[str, Any]) -> bool:
+        is_dry = options["check_unapplied"] or options["prune"]
+        return options["verbosity"] >= 1 and not is_dry

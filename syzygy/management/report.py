@@ -1,0 +1,92 @@
+"""Telling people the stages of a plan."""
+
+from collections.abc import Mapping, Sequence
+
+from django.core.management.base import OutputWrapper
+from django.core.management.color import Style
+from django.db.migrations import Migration
+
+from syzygy.constants import Stage
+from syzygy.exceptions import AmbiguousStage
+from syzygy.graph import MigrationKey
+from syzygy.stages import Decision
+from syzygy.staging import Plan, Step
+
+
+class StageReport:
+    """Writes what is known of a plan: the steps of a staged one, or decisions alone."""
+
+    def __init__(self, stdout: OutputWrapper, style: Style) -> None:
+        self.steps: Sequence[Step] = ()
+        self.plan: Plan = []
+        self.decisions: Mapping[MigrationKey, Decision | AmbiguousStage] = {}
+        self._stdout = stdout
+        self._style = style
+
+    def write_stages(self) -> None:
+        """Write the stage of each migration that would be applied now, and why."""
+        rows = [
+            (str(step.migration), _label(step.stage), str(step.decision))
+            for step in self.steps
+            if not step.is_postponed
+        ]
+        rows += [
+            _row(
+                migration, backward, self.decisions[migration.app_label, migration.name]
+            )
+            for migration, backward in self.plan
+        ]
+        self._write_rows("Stages:", rows)
+
+    def write_postponed(self) -> None:
+        """Write what is brought forward or postponed, and because of what."""
+        self._write_rows(
+            "Brought forward:",
+            [
+                (str(step.migration), _label(step.stage), _why_brought_forward(step))
+                for step in self.steps
+                if step.is_brought_forward
+            ],
+        )
+        self._write_rows(
+            'Postponed until after the rollout, when "migrate" applies them:',
+            [
+                (str(step.migration), _label(step.stage), _why_postponed(step))
+                for step in self.steps
+                if step.is_postponed
+            ],
+        )
+
+    def _write_rows(self, title: str, rows: Sequence[tuple[str, str, str]]) -> None:
+        if not rows:
+            return
+        self._stdout.write(self._style.MIGRATE_HEADING(title))
+        width = max(len(name) for name, _, _ in rows)
+        for name, stage, reason in rows:
+            label = self._style.MIGRATE_LABEL(f"  {name:{width}}")
+            self._stdout.write(f"{label}  {stage:11}  {reason}")
+
+
+def _why_brought_forward(step: Step) -> str:
+    if step.is_pinned:
+        why = "it touches only what this plan creates"
+    else:
+        why = "it may run in either stage"
+    return f"{step.because} needs it, and {why}"
+
+
+def _why_postponed(step: Step) -> str:
+    return f"needs {step.because}" if step.because else str(step.decision)
+
+
+def _row(
+    migration: Migration, backward: bool, decision: Decision | AmbiguousStage
+) -> tuple[str, str, str]:
+    if isinstance(decision, AmbiguousStage):
+        return str(migration), "ambiguous", decision.summary
+    step = Step(migration, backward, decision)
+    return str(migration), _label(step.stage), str(decision)
+
+
+def _label(stage: Stage | None) -> str:
+    return stage.label if stage else "any"

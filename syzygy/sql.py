@@ -1,0 +1,539 @@
+r"""The one home for reading SQL text.
+
+It has a scanner of its own. That of sqlparse ends a nested comment too early, takes
+the backslash in 'C:\' for an escape, reads what follows an open quote as code and
+knows few of MySQL's `#comments`; its oldest release that Django allows misses dollar
+quotes too, and takes quadratic time on some input.
+
+The text doesn't say for which vendor it is. Where they differ (does a backslash
+escape a quote, do comments nest?) the reading that makes sense is taken: in a wrong
+one a quote or a comment stays open, or a backslash is left outside of both.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+class Action(StrEnum):
+    """What a statement does to a table or a column."""
+
+    DROP = "drop"
+    RENAME = "rename"
+
+
+class ObjectType(StrEnum):
+    """What a statement does it to."""
+
+    TABLE = "table"
+    COLUMN = "column"
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaChange:
+    """A table or a column that SQL text drops or renames.
+
+    `name` is what the text calls it, unquoted, with the schema if that is given; a
+    column is "table.column". A schema or database that is dropped takes its tables
+    along: it counts as a table. A name that is computed when the text runs is `%s`,
+    or what the text has in its place, as `%I`.
+    """
+
+    action: Action
+    object_type: ObjectType
+    name: str
+
+
+def schema_changes(sql: object) -> tuple[SchemaChange, ...]:
+    """Return what `sql` drops or renames, of tables and columns, in order.
+
+    `sql` is what Django's `RunSQL` takes: a string, or a list or tuple of strings and
+    of `(sql, params)` pairs. Psycopg's SQL objects are read if they become text
+    without a connection. Anything else changes nothing; no input raises.
+
+    It is the net effect, as another release sees it: neither what the text itself
+    creates counts, nor a table that it makes anew under the same name, as SQLite's
+    way of altering a table does. A table dropped twice, or in each of two branches,
+    is one change.
+    """
+    texts = [_text(item) for item in (sql if isinstance(sql, list | tuple) else [sql])]
+    if not any(word in text.lower() for text in texts for word in _TELLTALES):
+        return ()
+    reader = _Reader()
+    for text in texts:
+        reader.read(text)
+    return tuple(reader.changes.values())
+
+
+# Text without any of these has nothing to tell, and needs no closer look.
+_TELLTALES = ("drop", "rename", "change", "schema")
+
+
+def _text(item: object) -> str:
+    if isinstance(item, list | tuple) and len(item) == 2:
+        item = item[0]
+    if isinstance(item, str):
+        return item
+    # Another library's code: without a connection it may raise whatever it likes.
+    with suppress(Exception):
+        text = item.as_string(None)  # type: ignore[attr-defined]
+        return text if isinstance(text, str) else ""
+    return ""
+
+
+# --- From text to tokens -----------------------------------------------------------
+
+
+class _Token(NamedTuple):
+    kind: str  # word, name (quoted), string or mark
+    text: str  # without its quotes
+    word: str = ""  # in upper case; of words and marks only
+
+    @property
+    def folded(self) -> str:
+        """What names are compared by: quotes keep the case."""
+        return self.text.lower() if self.word else self.text
+
+
+_END = _Token("end", "")
+
+
+@cache
+def _pattern(escapes: bool) -> re.Pattern[str]:
+    def quoted(quote: str, escapes: bool) -> str:
+        plain = rf"[^{quote}\\]*+" if escapes else rf"[^{quote}]*+"
+        pair = rf"(?:{quote}{quote}|\\.)" if escapes else quote * 2
+        return f"{quote}{plain}(?:{pair}{plain})*+{quote}"
+
+    escaped, string = quoted("'", True), quoted("'", escapes)
+    dollar = r"\$(?:[^\W\d]\w*)?\$"
+    kinds = {
+        # PostgreSQL has JSON operators that begin with a `#` too.
+        "space": r"\s+|--[^\r\n]*|\#(?!(?:>>?|[-=])[\s'\"(])[^\r\n]*",
+        "string": f"[Ee]{escaped}|(?:[NnBbXx]|[Uu]&)?{string}",
+        "body": rf"(?P<tag>{dollar}).*?(?P=tag)",
+        # Brackets that follow something are an array's. The limit is SQL Server's;
+        # without one a row of brackets would take quadratic time.
+        "name": rf"{quoted(chr(34), escapes)}|{quoted('`', False)}"
+        r"|(?<![\w\])\[])\[(?:[^\[\]'\n]|\]\]){1,128}\]",
+        "broken": rf"""[Ee]?'|["`]|{dollar}""",
+        # A placeholder may stand where a name does.
+        "word": r"\w[\w$]*|%(?:\(\w+\)|\d+\$)?[A-Za-z]",
+        "executed": r"/\*M?!\d*",
+        "comment": r"/\*",
+        "mark": r".",
+    }
+    return re.compile("|".join(f"(?P<{k}>{v})" for k, v in kinds.items()), re.DOTALL)
+
+
+class _Tokens:
+    """The tokens of `text`, as some of the vendors read it.
+
+    Once they have been iterated over, `broken` tells that none of those would take it.
+    """
+
+    def __init__(self, text: str, *, nests: bool, escapes: bool) -> None:
+        self.text = text
+        self.match = _pattern(escapes).match
+        self.comment_mark = re.compile(r"/\*|\*/" if nests else r"\*/")
+        self.broken = False
+
+    def __iter__(self) -> Iterator[_Token]:
+        at = 0
+        executed = False  # in a comment whose text MySQL and MariaDB execute
+        while found := self.match(self.text, at):
+            at, kind, text = found.end(), found.lastgroup, found[0]
+            if kind == "mark" and executed and self.text.startswith("*/", at - 1):
+                at, executed = at + 1, False
+            elif kind in ("word", "mark"):
+                self.broken |= text == "\\"
+                yield _Token(kind, text, text.upper())
+            elif kind == "string":
+                text = text[text.index("'") + 1 : -1]
+                yield _Token(kind, text.replace("''", "'"))
+            elif kind == "body":
+                delimiter = len(found["tag"])
+                yield _Token("string", text[delimiter:-delimiter])
+            elif kind == "name":
+                yield _Token(kind, text[1:-1].replace(text[-1] * 2, text[-1]))
+            elif kind == "executed":
+                executed = True
+            elif kind == "comment":
+                at = self.after_comment(at)
+            elif kind == "broken":
+                self.broken = True
+                return
+
+    def after_comment(self, at: int) -> int:
+        """Return where the comment ends whose opening mark ends at `at`."""
+        depth = 1
+        for mark in self.comment_mark.finditer(self.text, at):
+            depth += 1 if mark[0] == "/*" else -1
+            if not depth:
+                return mark.end()
+        self.broken = True
+        return len(self.text)
+
+
+# --- From tokens to statements -----------------------------------------------------
+
+# A statement matters only if it begins with a head. It follows a semicolon; in the
+# body of a DO an opener will do, in T-SQL the condition of an IF.
+_HEADS = {"ALTER", "CREATE", "DO", "DROP", "EXEC", "EXECUTE", "RENAME", "SP_RENAME"}
+_OPENERS = {"ATOMIC", "BEGIN", "DO", "ELSE", "LOOP", "THEN"}
+# A routine's body has semicolons and statements, but isn't executed.
+_ROUTINES = {"EVENT", "FUNCTION", "PROCEDURE", "TRIGGER"}
+_CREATED = {*_ROUTINES, "INDEX", "TABLE", "TYPE", "VIEW"}
+_COMPOUNDS = {"FOR", "IF", "LOOP", "REPEAT", "WHILE"}
+
+
+def _statements(text: str) -> list[list[_Token]]:
+    """Return the statements of `text` that may matter."""
+    readings = []
+    # PostgreSQL and SQL Server, then SQLite and Oracle, then MySQL and MariaDB.
+    for nests, escapes in ((True, False), (False, False), (False, True)):
+        tokens = _Tokens(text, nests=nests, escapes=escapes)
+        readings.append(list(_split(tokens)))
+        if not tokens.broken:
+            return readings[-1]
+    return readings[0]
+
+
+def _split(tokens: Iterable[_Token]) -> Iterator[list[_Token]]:
+    statement: list[_Token] = []
+    head = created = previous = ""
+    blocks = 0  # those open in a routine's body
+    for token in tokens:
+        word = token.word
+        routine = created in _ROUTINES
+        begins = not head or head == "IF" or previous in _OPENERS
+        if word == ";" and not blocks:
+            yield statement
+            statement, head, created = [], "", ""
+        elif word in _HEADS and begins and not routine:
+            yield statement
+            statement, head, created = [token], word, ""
+        else:
+            head = head or word or token.kind
+            if routine:
+                blocks = max(0, blocks + _blocks_opened(word, previous))
+            elif statement:
+                statement.append(token)
+                if head == "CREATE" and word in _CREATED:
+                    created = created or word
+        previous = word
+    yield statement
+
+
+def _blocks_opened(word: str, previous: str) -> int:
+    if word == "END":
+        return -1
+    if previous == "END":
+        return int(word in _COMPOUNDS)  # It closed none of those that are counted.
+    return int(word in ("BEGIN", "CASE"))
+
+
+class _Name(tuple[_Token, ...]):
+    """The parts of a name, its own last."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return ".".join(part.text for part in self)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return tuple(part.folded for part in self)
+
+
+class _Cursor:
+    """A place in a statement, or in a part of one."""
+
+    def __init__(self, tokens: list[_Token]) -> None:
+        self.tokens = tokens
+        self.at = 0
+
+    def peek(self, ahead: int = 0) -> _Token:
+        at = self.at + ahead
+        return self.tokens[at] if at < len(self.tokens) else _END
+
+    def next(self) -> _Token:
+        token = self.peek()
+        self.at += 1
+        return token
+
+    def take(self, *words: str) -> bool:
+        """Step over `words` if all of them come next, and tell if they did."""
+        if any(self.peek(i).word != word for i, word in enumerate(words)):
+            return False
+        self.at += len(words)
+        return True
+
+    def skip(self, words: Iterable[str]) -> None:
+        """Step over what comes next as long as it is one of `words`."""
+        while self.peek().word in words:
+            self.at += 1
+
+    def name(self) -> _Name:
+        """Step over a name and return it, empty if there is none."""
+        parts = []
+        while self.peek().kind in ("word", "name", "string"):
+            parts.append(self.next())
+            if not self.take("."):
+                break
+            self.skip(".")  # T-SQL may leave a part out: database..table
+        return _Name(parts)
+
+    def names(self) -> Iterator[_Name]:
+        """Step over names with commas between them and yield each."""
+        while name := self.name():
+            yield name
+            if not self.take(","):
+                break
+
+    def split(self) -> Iterator[_Cursor]:
+        """Yield what is between the commas ahead that aren't in parentheses."""
+        start, depth = self.at, 0
+        for at in range(start, len(self.tokens)):
+            word = self.tokens[at].word
+            depth += (word == "(") - (word == ")")
+            if word == "," and not depth:
+                yield _Cursor(self.tokens[start:at])
+                start = at + 1
+        yield _Cursor(self.tokens[start:])
+
+
+# --- From statements to changes ----------------------------------------------------
+
+_TABLE_OPTIONS = {
+    *("EXTERNAL", "FOREIGN", "GLOBAL", "IGNORE", "LOCAL", "ONLINE", "OR", "REPLACE"),
+    *("TEMP", "TEMPORARY", "UNLOGGED", "VIRTUAL"),
+}
+# What a table has besides columns, as in ALTER TABLE t DROP INDEX i. In PostgreSQL
+# many of these are names of columns too; then no name follows.
+_PARTS = {
+    *("CHECK", "CLUSTERING", "CONSTRAINT", "FOREIGN", "INDEX", "KEY", "PARTITION"),
+    *("PERIOD", "PRIMARY", "SUBPARTITION", "SYSTEM", "UNIQUE"),
+}
+# How many texts deep to read: an EXECUTE in an EXECUTE in a DO is rare enough, and
+# each level is one more pass over the text.
+_DEEPEST = 4
+
+_Key = tuple[str, ...]
+
+
+class _Fate(Enum):
+    """What there is under a name, if not a table that was there before."""
+
+    MADE = auto()  # a table that this text makes
+    PERHAPS_MADE = auto()  # the same, IF NOT EXISTS
+    DROPPED = auto()
+    VACATED = auto()  # renamed away, or dropped IF EXISTS: CREATE makes it anew
+
+
+class _Reader:
+    """Follows what becomes of each table, statement by statement."""
+
+    def __init__(self) -> None:
+        self.changes: dict[tuple[ObjectType, _Key], SchemaChange] = {}
+        # What is there now under a name: the first name of a table, or a fate.
+        self.tables: dict[_Key, _Key | _Fate] = {}
+        self.columns_made: set[_Key] = set()
+
+    def read(self, text: str, depth: int = 0) -> None:
+        """Follow `text`, which lies `depth` texts deep in another."""
+        for tokens in _statements(text) if depth < _DEEPEST else ():
+            it = _Cursor(tokens)
+            match it.next().word:
+                case "ALTER":
+                    self.alter(it)
+                case "CREATE":
+                    self.create(it)
+                case "DO":
+                    self.do(it, depth)
+                case "DROP":
+                    self.drop(it)
+                case "EXEC" | "EXECUTE":
+                    self.execute(it, depth)
+                case "RENAME":
+                    self.rename(it)
+                case "SP_RENAME":
+                    self.sp_rename(it)
+
+    # The statements
+
+    def do(self, it: _Cursor, depth: int) -> None:
+        if it.take("LANGUAGE"):
+            it.next()
+        if it.peek().kind == "string":
+            self.read(it.next().text, depth + 1)
+
+    def execute(self, it: _Cursor, depth: int) -> None:
+        it.skip(("IMMEDIATE", "FORMAT", "CONCAT", "SP_EXECUTESQL", "("))
+        if it.peek().kind != "string":
+            procedure = it.name()
+            if procedure.key[-1:] == ("sp_rename",):
+                self.sp_rename(it)
+            return
+        pieces = [it.next().text]
+        while (token := it.next()) is not _END:
+            if token.kind == "string":
+                pieces.append(token.text)
+            elif token.kind != "mark" and pieces[-1] != "%s":
+                pieces.append("%s")
+        self.read("".join(pieces), depth + 1)
+
+    def sp_rename(self, it: _Cursor) -> None:
+        arguments = [part.tokens[-1].text for part in it.split() if part.tokens]
+        if len(arguments) < 2:
+            return
+        tokens = _Tokens(arguments[0], nests=True, escapes=False)
+        old, new = _Cursor(list(tokens)).name(), _Name([_Token("name", arguments[1])])
+        kind = arguments[2].upper() if len(arguments) > 2 else "OBJECT"
+        if kind == "COLUMN":
+            self.change_column(Action.RENAME, _Name(old[:-1]), _Name(old[-1:]))
+        elif kind == "OBJECT":
+            self.rename_table(old, new)
+
+    def create(self, it: _Cursor) -> None:
+        it.skip(_TABLE_OPTIONS)
+        if not it.take("TABLE"):
+            return
+        perhaps = it.take("IF", "NOT", "EXISTS")
+        key = it.name().key
+        if self.tables.get(key) is _Fate.VACATED:
+            self.changes.pop((ObjectType.TABLE, key), None)
+        self.tables[key] = _Fate.PERHAPS_MADE if perhaps else _Fate.MADE
+
+    def drop(self, it: _Cursor) -> None:
+        it.take("FOREIGN")  # but not TEMPORARY: no other release sees such a table
+        if it.next().word in ("TABLE", "TABLES", "SCHEMA", "DATABASE"):
+            fate = _Fate.VACATED if it.take("IF", "EXISTS") else _Fate.DROPPED
+            for name in it.names():
+                what = self.tables.get(name.key, name.key)
+                self.tables[name.key] = fate
+                self.report_lost(Action.DROP, what, name)
+
+    def rename(self, it: _Cursor) -> None:
+        if it.next().word in ("TABLE", "TABLES"):
+            it.take("IF", "EXISTS")
+            for pair in it.split():
+                old = pair.name()
+                _skip_wait(pair)
+                if pair.take("TO"):
+                    self.rename_table(old, pair.name())
+
+    def alter(self, it: _Cursor) -> None:
+        it.skip(_TABLE_OPTIONS)
+        if not it.take("TABLE"):
+            return
+        it.take("IF", "EXISTS")
+        it.take("ONLY")
+        table = it.name()
+        it.take("*")
+        _skip_wait(it)
+        dropping = False
+        for action in it.split():
+            verb = action.next()
+            more = len(action.tokens) == 1 and verb.word != "FORCE"  # MySQL's action
+            if dropping and (more or verb.word == "COLUMN"):  # T-SQL's DROP COLUMN a, b
+                action.at = 0
+                self.drop_columns(action, table)
+                continue
+            dropping = verb.word == "DROP" and self.drop_columns(action, table)
+            if verb.word == "ADD":
+                self.add_column(action, table)
+            elif verb.word == "CHANGE":
+                self.change(action, table)
+            elif verb.word == "RENAME":
+                self.rename_in_table(action, table)
+            elif verb.word == "SET" and action.take("SCHEMA"):
+                self.rename_table(table, _Name(action.name() + table[-1:]))
+
+    # The actions of ALTER TABLE
+
+    def drop_columns(self, it: _Cursor, table: _Name) -> bool:
+        """Tell if it is columns that are dropped."""
+        if not it.take("COLUMN") and _is_part(it):
+            return False
+        it.take("IF", "EXISTS")
+        it.take("(")  # Oracle
+        for column in it.names():
+            self.change_column(Action.DROP, table, column)
+        return True
+
+    def add_column(self, it: _Cursor, table: _Name) -> None:
+        it.take("COLUMN")
+        self.columns_made.add(table.key + it.name().key)
+
+    def change(self, it: _Cursor, table: _Name) -> None:
+        it.take("COLUMN")
+        it.take("IF", "EXISTS")
+        old, new = it.name(), it.name()
+        if new and str(old).lower() != str(new).lower():
+            self.change_column(Action.RENAME, table, old)
+
+    def rename_in_table(self, it: _Cursor, table: _Name) -> None:
+        if it.take("TO") or it.take("AS") or it.take("="):
+            self.rename_table(table, it.name())
+        elif it.take("COLUMN") or not _is_part(it):
+            it.take("IF", "EXISTS")
+            name = it.name()
+            if it.take("TO"):
+                self.change_column(Action.RENAME, table, name)
+            else:
+                self.rename_table(table, name)
+
+    # Their effects
+
+    def change_column(self, action: Action, table: _Name, column: _Name) -> None:
+        key = table.key + column.key
+        made = action is Action.DROP and key in self.columns_made
+        if not (made or self.tables.get(table.key) is _Fate.MADE):
+            self.changes[ObjectType.COLUMN, key] = SchemaChange(
+                action, ObjectType.COLUMN, f"{table}.{column}"
+            )
+
+    def rename_table(self, old: _Name, new: _Name) -> None:
+        if not new:
+            return
+        target = new.key if len(new) > 1 else (old.key[:-1] + new.key)
+        what = self.tables.get(old.key, old.key)
+        self.tables[old.key] = _Fate.VACATED
+        self.tables[target] = what
+        if what == target:
+            self.changes.pop((ObjectType.TABLE, target))  # It is back.
+        elif not isinstance(what, _Fate):
+            self.report_lost(Action.RENAME, what, old)
+        elif self.changes.pop((ObjectType.TABLE, target), None):
+            self.tables[target] = target  # It is made anew.
+
+    def report_lost(self, action: Action, what: _Key | _Fate, name: _Name) -> None:
+        """Report that the table `what` is gone, if no other took its place."""
+        if isinstance(what, _Fate) or not isinstance(self.tables.get(what), _Fate):
+            return
+        if self.tables[what] in (_Fate.DROPPED, _Fate.VACATED):
+            key = (ObjectType.TABLE, what)
+            first = self.changes[key].name if key in self.changes else str(name)
+            self.changes[key] = SchemaChange(action, ObjectType.TABLE, first)
+
+
+def _is_part(it: _Cursor) -> bool:
+    """Tell if INDEX, or another such word, is what it says and not a column's name."""
+    after = it.peek(1)
+    column = after is _END or after.word in ("CASCADE", "RESTRICT", "TO")
+    return it.peek().word in _PARTS and not column
+
+
+def _skip_wait(it: _Cursor) -> None:
+    """Step over MariaDB's limit to how long it waits for locks."""
+    if not it.take("NOWAIT") and it.take("WAIT"):
+        it.next()

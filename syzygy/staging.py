@@ -1,0 +1,191 @@
+"""Splitting a migration plan into what runs before a rollout and what runs after it.
+
+Pure: graph, history and settings come as arguments. A plan is what Django's executor
+makes: a list of ``(migration, backward)`` in the order in which they are applied, or
+unapplied where ``backward`` is true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from django.db.migrations import Migration
+from django.db.migrations.exceptions import InvalidMigrationPlan
+
+from syzygy import messages
+from syzygy.constants import Stage
+from syzygy.exceptions import AmbiguousPlan, AmbiguousStage
+from syzygy.graph import MigrationKey, Needs
+from syzygy.history import History
+from syzygy.stages import Decision, Policy, decide, skip
+
+Plan: TypeAlias = list[tuple[Migration, bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A migration of a plan, and what becomes of it before the rollout.
+
+    ``because`` is the migration that postpones it, or that it is brought forward for.
+    """
+
+    migration: Migration
+    backward: bool
+    decision: Decision
+    is_postponed: bool = False
+    because: Migration | None = None
+
+    @property
+    def key(self) -> MigrationKey:
+        """The app label and the name."""
+        return self.migration.app_label, self.migration.name
+
+    @property
+    def stage(self) -> Stage | None:
+        """The stage in which it would run by itself: inverted when it is unapplied."""
+        stage = self.decision.stage
+        return stage.inverted if stage and self.backward else stage
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether it has to run in that stage."""
+        return self.stage is not None and self.decision.required
+
+    @property
+    def is_brought_forward(self) -> bool:
+        """Whether it runs before the rollout although its own stage is after it."""
+        return self.stage is Stage.POST_DEPLOY and not self.is_postponed
+
+
+def decide_plan(
+    plan: Plan,
+    applied: Iterable[Migration],
+    history: History,
+    policy: Policy,
+    *,
+    is_first_deployment: bool = False,
+) -> dict[MigrationKey, Decision | AmbiguousStage]:
+    """The decision on each migration of a plan, or why there is none.
+
+    ``applied`` are the migrations that are applied, each after those it needs; the
+    ``history`` starts before the first of them. In a first deployment there is no
+    running release, so nothing that a migration touches can be seen by one.
+
+    Raises :class:`InvalidMigrationPlan` for a plan with both directions, as Django.
+    """
+    backward = {step_backward for _, step_backward in plan}
+    if len(backward) > 1:
+        raise InvalidMigrationPlan(
+            "Migrations can't be applied and unapplied in one plan; run one command "
+            "for each direction."
+        )
+    planned = {(migration.app_label, migration.name) for migration, _ in plan}
+    created = frozenset() if True in backward else frozenset(planned)
+    decisions: dict[MigrationKey, Decision | AmbiguousStage] = {}
+    ahead = [migration for migration, is_backward in plan if not is_backward]
+    for migration in (*applied, *ahead):
+        key = (migration.app_label, migration.name)
+        if key not in planned:
+            skip(migration, history)
+            continue
+        try:
+            decision = decide(migration, history, policy, created)
+        except AmbiguousStage as error:
+            decisions[key] = error
+        else:
+            decisions[key] = replace(
+                decision, unseen=decision.unseen or is_first_deployment
+            )
+    return decisions
+
+
+def stage_plan(
+    plan: Plan,
+    decisions: Mapping[MigrationKey, Decision | AmbiguousStage],
+    needs: Needs,
+    policy: Policy,
+) -> list[Step]:
+    """What becomes of each migration of a plan before the rollout, in its order.
+
+    ``needs`` tells which migrations have to be applied before a given one, or unapplied
+    before it where the plan goes backward; of the ``policy`` only the overrides that
+    there are matter, for the messages.
+
+    Raises :class:`AmbiguousStage` if a migration has no decision, and
+    :class:`AmbiguousPlan` if one that has to run before the rollout needs one that must
+    not.
+    """
+    steps = {}
+    for migration, backward in plan:
+        decision = decisions[migration.app_label, migration.name]
+        if isinstance(decision, AmbiguousStage):
+            raise decision
+        step = Step(migration, backward, decision)
+        steps[step.key] = step
+    needed_by = _needed_before_rollout(steps, needs)
+    conflicts = [
+        step
+        for key, step in steps.items()
+        if key in needed_by
+        and step.is_pinned
+        and step.stage is Stage.POST_DEPLOY
+        and (step.backward or not step.decision.unseen)
+    ]
+    if conflicts:
+        paths = [_path(step.key, steps, needed_by) for step in conflicts]
+        raise AmbiguousPlan(messages.plan_conflict(paths, policy.override))
+    staged: dict[MigrationKey, Step] = {}
+    for key, step in steps.items():
+        staged[key] = step
+        if key in needed_by:
+            if step.stage is Stage.POST_DEPLOY:
+                path = _path(key, steps, needed_by)
+                staged[key] = replace(step, because=path[-1].migration)
+        elif step.stage is Stage.POST_DEPLOY:
+            staged[key] = replace(step, is_postponed=True)
+        elif blocker := _first_postponed(needs(key), staged):
+            because = blocker.because or blocker.migration
+            staged[key] = replace(step, is_postponed=True, because=because)
+    return list(staged.values())
+
+
+def _needed_before_rollout(
+    steps: Mapping[MigrationKey, Step], needs: Needs
+) -> dict[MigrationKey, MigrationKey | None]:
+    """What has to run before the rollout, and which next migration needs it to."""
+    needed_by: dict[MigrationKey, MigrationKey | None] = {}
+    for key, step in reversed(list(steps.items())):
+        if step.is_pinned and step.stage is Stage.PRE_DEPLOY:
+            needed_by.setdefault(key, None)
+        if key in needed_by:
+            for need in sorted(needs(key)):
+                if need in steps:
+                    needed_by.setdefault(need, key)
+    return needed_by
+
+
+def _path(
+    key: MigrationKey,
+    steps: Mapping[MigrationKey, Step],
+    needed_by: Mapping[MigrationKey, MigrationKey | None],
+) -> list[Step]:
+    """From a step to the one before the rollout that needs it, both included."""
+    path = [steps[key]]
+    while True:
+        following = needed_by[path[-1].key]
+        if following is None:
+            return path
+        path.append(steps[following])
+        if path[-1].is_pinned and path[-1].stage is Stage.PRE_DEPLOY:
+            return path
+
+
+def _first_postponed(
+    needs: Iterable[MigrationKey], staged: Mapping[MigrationKey, Step]
+) -> Step | None:
+    for key in sorted(needs):
+        if key in staged and staged[key].is_postponed:
+            return staged[key]
+    return None
