@@ -34,7 +34,7 @@ class Rule:
 
     @property
     def split(self) -> bool:
-
+        """Whether only several operations in different stages are safe."""
         return bool(self.caveat)
 
     @property

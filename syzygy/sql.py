@@ -510,7 +510,7 @@ class _Reader:
         self.tables[old.key] = _Fate.VACATED
         self.tables[target] = what
         if what == target:
-            self.changes.pop((ObjectType.TABLE, target))  # It is back.
+            self.changes.pop((ObjectType.TABLE, target), None)  # It is back.
         elif not isinstance(what, _Fate):
             self.report_lost(Action.RENAME, what, old)
         elif self.changes.pop((ObjectType.TABLE, target), None):
