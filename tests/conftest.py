@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+from django.conf import settings as django_settings
+from hypothesis import settings as hypothesis_settings
+
+from tests import settings
+from tests.services import UNDER_TEST, explain_missing, in_ci, require_service
+
+# DJANGO_SETTINGS_MODULE would be imported before this file, while the package "tests"
+# is on no path (see tox.ini), and processes that the tests start would inherit it.
+django_settings.configure(
+    **{name: getattr(settings, name) for name in dir(settings) if name.isupper()}
+)
+
+# Under coverage, on a busy machine, a slow example says nothing.
+hypothesis_settings.register_profile(
+    "syzygy", parent=hypothesis_settings.default, deadline=None
+)
+hypothesis_settings.load_profile("syzygy")
+
+
+def pytest_configure() -> None:
+    explanation = explain_missing(UNDER_TEST)
+    if explanation and in_ci():
+        pytest.exit(explanation, returncode=pytest.ExitCode.TESTS_FAILED)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if explanation := explain_missing(UNDER_TEST):
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason=explanation))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("service"):
+        require_service(*marker.args)
