@@ -29,8 +29,7 @@ def check_settings(
     """E002: a setting that is malformed, misspelt or names what doesn't exist."""
     from syzygy import conf
 
-    _, problems = conf.inspect()
-    for problem in problems:
+    for problem in conf.problems():
         yield checks.Error(
             problem.message, hint=problem.hint, obj=problem.setting, id="syzygy.E002"
         )
@@ -41,10 +40,11 @@ def check_stages(
 ) -> Iterator[checks.CheckMessage]:
     """E001: a migration whose stage can't be told and that no fallback covers."""
     from syzygy import conf
-    from syzygy.inspection import inspect
+    from syzygy.inspection import Inspection
 
-    configuration, _ = conf.inspect()
-    inspection = inspect(app_configs or apps.get_app_configs(), configuration)
+    configuration = conf.read_leniently()
+    inspection = Inspection(app_configs or apps.get_app_configs(), configuration)
+    inspection.run()
     for app_label, error in inspection.unreadable.items():
         yield checks.Error(
             f'The migrations of the app "{app_label}" can\'t be read: '
@@ -117,7 +117,7 @@ def _is_combined(app_name: str, command: str) -> bool:
 def _adoption_hint(
     folders: Iterable[MigrationFolder], baseline: Mapping[str, str]
 ) -> str:
-    latest = {folder.app_label: folder.latest for folder in folders}
+    latest = {folder.app_label: folder.names[-1] for folder in folders}
     return (
         "If it is history that is deployed everywhere, say so in the settings, with "
         "the newest migration of each app that is:\n"

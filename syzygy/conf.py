@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from syzygy.constants import Stage
-from syzygy.disk import migration_folder
+from syzygy.disk import has_migration, migration_folder
 from syzygy.graph import MigrationKey
 from syzygy.stages import Policy
 from syzygy.third_party import is_third_party
@@ -27,8 +25,7 @@ _PREFIXES = ("MIGRATION_STAGES", "MIGRATION_THIRD_PARTY")
 _STAGES = 'Stage.PRE_DEPLOY, Stage.POST_DEPLOY, "pre_deploy" or "post_deploy"'
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """Something wrong with a setting, and what to do about it."""
 
     setting: str
@@ -36,14 +33,13 @@ class Problem:
     hint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(NamedTuple):
     """What the settings say; what is wrong with them is left out of it."""
 
-    override: Mapping[str, Stage] = field(default_factory=dict)
-    fallback: Mapping[str, Stage] = field(default_factory=dict)
-    third_party_fallback: Stage | None = Stage.PRE_DEPLOY
-    baseline: Mapping[str, str] = field(default_factory=dict)
+    override: Mapping[str, Stage]
+    fallback: Mapping[str, Stage]
+    third_party_fallback: Stage | None
+    baseline: Mapping[str, str]
 
     def policy(self, baseline: Collection[MigrationKey]) -> Policy:
         """The rules of precedence, given all migrations that predate adoption."""
@@ -61,27 +57,43 @@ def read() -> Configuration:
 
     Raises :class:`ImproperlyConfigured` if something is wrong with them.
     """
-    configuration, problems = inspect()
-    for problem in problems:
+    for problem in problems():
         raise ImproperlyConfigured(f"{problem.message} {problem.hint}")
-    return configuration
+    return read_leniently()
 
 
-def inspect() -> tuple[Configuration, list[Problem]]:
-    """What the settings say as far as they make sense, and what doesn't."""
-    problems = list(_misspelt())
+def read_leniently() -> Configuration:
+    """What the settings say as far as it makes sense."""
+    return _read([])
+
+
+def problems() -> list[Problem]:
+    """All that is wrong with the settings."""
+    found = list(_misspelt())
+    configuration = _read(found)
+    for setting, stages in (
+        (OVERRIDE, configuration.override),
+        (FALLBACK, configuration.fallback),
+    ):
+        found += filter(None, (_unknown_key(setting, key) for key in stages))
+    for app_label, name in configuration.baseline.items():
+        found += filter(None, [_unknown_key(BASELINE, f"{app_label}.{name}")])
+    return found
+
+
+def _read(found: list[Problem]) -> Configuration:
+    """Read the settings, and add what makes no sense to ``found``."""
     third_party = getattr(settings, THIRD_PARTY_FALLBACK, Stage.PRE_DEPLOY)
-    configuration = Configuration(
-        override=_read_stages(OVERRIDE, problems),
-        fallback=_read_stages(FALLBACK, problems),
+    return Configuration(
+        override=_read_stages(OVERRIDE, found),
+        fallback=_read_stages(FALLBACK, found),
         third_party_fallback=(
             None
             if third_party is None
-            else _read_stage(THIRD_PARTY_FALLBACK, "", third_party, problems)
+            else _read_stage(THIRD_PARTY_FALLBACK, "", third_party, found)
         ),
-        baseline=_read_baseline(problems),
+        baseline=_read_baseline(found),
     )
-    return configuration, problems
 
 
 def label_is_third_party(app_label: str) -> bool:
@@ -98,7 +110,7 @@ def is_swapped(label: str, setting: str) -> bool:
 def _misspelt() -> Iterator[Problem]:
     for name in dir(settings):
         if name.startswith(_PREFIXES) and name not in SETTINGS:
-            likely = difflib.get_close_matches(name, SETTINGS, 1, 0)[0]
+            likely = _most_similar(name, SETTINGS, cutoff=0)
             yield Problem(
                 name,
                 f'The setting "{name}" is unknown.',
@@ -106,23 +118,22 @@ def _misspelt() -> Iterator[Problem]:
             )
 
 
-def _read_stages(setting: str, problems: list[Problem]) -> dict[str, Stage]:
+def _read_stages(setting: str, found: list[Problem]) -> dict[str, Stage]:
     stages = {}
-    for key, value in _read_mapping(setting, problems):
-        stage = _read_stage(setting, f" for {key!r}", value, problems)
-        if _is_known_key(setting, key, problems) and stage is not None:
+    for key, value in _read_mapping(setting, found):
+        stage = _read_stage(setting, f" for {key!r}", value, found)
+        if stage is not None:
             stages[key] = stage
     return stages
 
 
-def _read_baseline(problems: list[Problem]) -> dict[str, str]:
+def _read_baseline(found: list[Problem]) -> dict[str, str]:
     baseline = {}
-    for app_label, name in _read_mapping(BASELINE, problems):
+    for app_label, name in _read_mapping(BASELINE, found):
         if isinstance(name, str):
-            if _is_known_key(BASELINE, f"{app_label}.{name}", problems):
-                baseline[app_label] = name
+            baseline[app_label] = name
         else:
-            problems.append(
+            found.append(
                 Problem(
                     BASELINE,
                     f'The setting "{BASELINE}" has {name!r} for {app_label!r}, which '
@@ -133,27 +144,37 @@ def _read_baseline(problems: list[Problem]) -> dict[str, str]:
     return baseline
 
 
-def _read_mapping(setting: str, problems: list[Problem]) -> Iterable[tuple[Any, Any]]:
+def _read_mapping(setting: str, found: list[Problem]) -> Iterator[tuple[str, Any]]:
     value = getattr(settings, setting, {})
-    if isinstance(value, Mapping):
-        return value.items()
-    problems.append(
-        Problem(
-            setting,
-            f'The setting "{setting}" is no dictionary but {value!r}.',
-            "Make it a dictionary that maps names to values.",
+    if not isinstance(value, Mapping):
+        found.append(
+            Problem(
+                setting,
+                f'The setting "{setting}" is no dictionary but {value!r}.',
+                "Make it a dictionary that maps names to values.",
+            )
         )
-    )
-    return ()
+        return
+    for key, item in value.items():
+        if isinstance(key, str):
+            yield key, item
+        else:
+            found.append(
+                Problem(
+                    setting,
+                    f'The setting "{setting}" has the key {key!r}, which is no string.',
+                    'Use app labels, or "app_label.migration_name".',
+                )
+            )
 
 
 def _read_stage(
-    setting: str, where: str, value: object, problems: list[Problem]
+    setting: str, where: str, value: object, found: list[Problem]
 ) -> Stage | None:
     try:
         return value if isinstance(value, Stage) else Stage(value)
     except ValueError:
-        problems.append(
+        found.append(
             Problem(
                 setting,
                 f'The setting "{setting}" has {value!r}{where}, which is no stage.',
@@ -163,24 +184,27 @@ def _read_stage(
         return None
 
 
-def _is_known_key(setting: str, key: object, problems: list[Problem]) -> bool:
-    """Whether a key names an installed app, or one of its migrations."""
-    app_label, _, name = str(key).partition(".")
-    if not isinstance(key, str) or app_label not in apps.app_configs:
-        known: Iterable[str] = apps.app_configs
-        wrong, kind = app_label, "app label"
+def _unknown_key(setting: str, key: str) -> Problem | None:
+    """What is wrong with a key that names no installed app, or no migration of it."""
+    app_label, _, name = key.partition(".")
+    known: Iterable[str]
+    if app_label not in apps.app_configs:
+        wrong, kind, known = app_label, "app label", apps.app_configs
+    elif not name or has_migration(apps.get_app_config(app_label), name):
+        return None
     else:
-        folder = migration_folder(apps.get_app_config(app_label)) if name else None
-        known = folder.names if folder else ()
-        if not name or name in known:
-            return True
+        folder = migration_folder(apps.get_app_config(app_label))
         wrong, kind = name, f'migration of the app "{app_label}"'
-    likely = difflib.get_close_matches(wrong, known, 1)
-    problems.append(
-        Problem(
-            setting,
-            f'The setting "{setting}" names {key!r}, but "{wrong}" is no {kind}.',
-            f'Did you mean "{likely[0]}"?' if likely else "Correct or remove it.",
-        )
+        known = folder.names if folder else ()
+    likely = _most_similar(wrong, known)
+    return Problem(
+        setting,
+        f'The setting "{setting}" names {key!r}, but "{wrong}" is no {kind}.',
+        f'Did you mean "{likely}"?' if likely else "Correct or remove it.",
     )
-    return False
+
+
+def _most_similar(word: str, words: Iterable[str], cutoff: float = 0.6) -> str | None:
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(word, words, 1, cutoff)), None)

@@ -6,11 +6,13 @@ irrelevant nor build the graph of the whole project.
 
 from __future__ import annotations
 
+import os
 import pkgutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from importlib import import_module
+from importlib.machinery import all_suffixes
 from importlib.util import find_spec
+from typing import NamedTuple
 
 from django.apps import AppConfig, apps
 from django.db.migrations import Migration, RenameModel
@@ -19,19 +21,18 @@ from django.db.migrations.loader import MigrationLoader
 
 from syzygy.graph import MigrationKey, dependencies, topological
 
+MigrationClass = type[Migration]
 
-@dataclass(frozen=True, slots=True)
-class MigrationFolder:
-    """The migrations of an app: their package and their names, sorted."""
+_SUFFIXES = frozenset(all_suffixes())
+
+
+class MigrationFolder(NamedTuple):
+    """The migrations of an app: their package, where it lies, their names, sorted."""
 
     app_label: str
     package: str
+    locations: tuple[str, ...]
     names: tuple[str, ...]
-
-    @property
-    def latest(self) -> str:
-        """The name that sorts last."""
-        return self.names[-1]
 
     def load(self, names: Iterable[str]) -> dict[MigrationKey, Migration]:
         """Import migrations by name.
@@ -41,10 +42,21 @@ class MigrationFolder:
         """
         return {(self.app_label, name): self._load(name) for name in names}
 
+    def may_mention(self, name: str, words: Iterable[bytes]) -> bool:
+        """Whether a migration's source has one of these words, or can't be read."""
+        for location in self.locations:
+            try:
+                with open(os.path.join(location, f"{name}.py"), "rb") as file:
+                    source = file.read()
+            except OSError:
+                continue
+            return any(word in source for word in words)
+        return True
+
     def _load(self, name: str) -> Migration:
         module = import_module(f"{self.package}.{name}")
         try:
-            migration: type[Migration] = module.Migration
+            migration: MigrationClass = module.Migration
         except AttributeError:
             raise BadMigrationError(
                 f"Migration {name} in app {self.app_label} has no Migration class"
@@ -53,23 +65,51 @@ class MigrationFolder:
 
 
 def migration_folder(app_config: AppConfig) -> MigrationFolder | None:
-    """Where an app keeps its migrations, ``None`` if it has none."""
+    """Where an app keeps its migrations, ``None`` if it has none.
+
+    As in Django, a module instead of a package doesn't count, nor does a folder without
+    ``__init__``.
+    """
+    package, locations = _find(app_config)
+    names = sorted(name for name in _module_names(locations) if name[0] not in "_~")
+    if not names:
+        return None
+    return MigrationFolder(app_config.label, package, locations, tuple(names))
+
+
+def has_migration(app_config: AppConfig, name: str) -> bool:
+    """Whether an app has a migration of that name."""
+    _, locations = _find(app_config)
+    return any(
+        os.path.exists(os.path.join(location, f"{name}.py")) for location in locations
+    ) or name in _module_names(locations)
+
+
+def _find(app_config: AppConfig) -> tuple[str, tuple[str, ...]]:
+    """The package of an app's migrations, and where it lies: nowhere if it has none."""
     package, _ = MigrationLoader.migrations_module(app_config.label)
-    if package is None:
-        return None
     try:
-        spec = find_spec(package)
+        spec = find_spec(package) if package else None
     except ModuleNotFoundError:
-        return None
-    # Django ignores a module, and a folder without __init__.py, which has no origin.
-    if not (spec and spec.origin and spec.submodule_search_locations):
-        return None
-    names = sorted(
-        name
-        for _, name, is_package in pkgutil.iter_modules(spec.submodule_search_locations)
-        if not is_package and name[0] not in "_~"
-    )
-    return MigrationFolder(app_config.label, package, tuple(names)) if names else None
+        spec = None
+    if package and spec and spec.origin and spec.submodule_search_locations:
+        return package, tuple(spec.submodule_search_locations)
+    return "", ()
+
+
+def _module_names(locations: Iterable[str]) -> set[str]:
+    """What ``pkgutil.iter_modules()`` finds, but for packages, in less time."""
+    names = set()
+    for location in locations:
+        if os.path.isdir(location):
+            for file in os.listdir(location):
+                name, dot, suffix = file.partition(".")
+                if name and dot + suffix in _SUFFIXES:
+                    names.add(name)
+        else:
+            modules = pkgutil.iter_modules([location])
+            names.update(module.name for module in modules if not module.ispkg)
+    return names
 
 
 def ancestors(migrations: Mapping[MigrationKey, Migration]) -> list[Migration]:

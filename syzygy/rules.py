@@ -7,7 +7,7 @@ has an entry for each rule. Which rules an operation falls under is told by
 :mod:`syzygy.requirements`.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from syzygy.constants import Stage
 
@@ -15,8 +15,7 @@ PRE = Stage.PRE_DEPLOY
 POST = Stage.POST_DEPLOY
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """One row of the catalogue.
 
     ``required`` is the only stage in which the operation may run, ``preferred`` the one

@@ -277,7 +277,7 @@ class _Cursor:
         self.at += len(words)
         return True
 
-    def skip(self, words: Iterable[str]) -> None:
+    def skip(self, *words: str) -> None:
         """Step over what comes next as long as it is one of `words`."""
         while self.peek().word in words:
             self.at += 1
@@ -377,7 +377,7 @@ class _Reader:
             self.read(it.next().text, depth + 1)
 
     def execute(self, it: _Cursor, depth: int) -> None:
-        it.skip(("IMMEDIATE", "FORMAT", "CONCAT", "SP_EXECUTESQL", "("))
+        it.skip("IMMEDIATE", "FORMAT", "CONCAT", "SP_EXECUTESQL", "(")
         if it.peek().kind != "string":
             procedure = it.name()
             if procedure.key[-1:] == ("sp_rename",):
@@ -404,7 +404,7 @@ class _Reader:
             self.rename_table(old, new)
 
     def create(self, it: _Cursor) -> None:
-        it.skip(_TABLE_OPTIONS)
+        it.skip(*_TABLE_OPTIONS)
         if not it.take("TABLE"):
             return
         perhaps = it.take("IF", "NOT", "EXISTS")
@@ -432,7 +432,7 @@ class _Reader:
                     self.rename_table(old, pair.name())
 
     def alter(self, it: _Cursor) -> None:
-        it.skip(_TABLE_OPTIONS)
+        it.skip(*_TABLE_OPTIONS)
         if not it.take("TABLE"):
             return
         it.take("IF", "EXISTS")

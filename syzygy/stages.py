@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection, Hashable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
@@ -34,8 +33,7 @@ class Source(enum.Enum):
     THIRD_PARTY = "MIGRATION_THIRD_PARTY_STAGES_FALLBACK"
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """What the settings say about stages.
 
     ``override`` and ``fallback`` go by ``"app_label.migration_name"`` or
@@ -44,10 +42,10 @@ class Policy:
     adoption.
     """
 
-    override: Mapping[str, Stage] = field(default_factory=dict)
-    fallback: Mapping[str, Stage] = field(default_factory=dict)
+    override: Mapping[str, Stage] = {}
+    fallback: Mapping[str, Stage] = {}
     third_party_fallback: Stage | None = None
-    is_third_party: Callable[[str], bool] = lambda app_label: False
+    is_third_party: Callable[[str], bool] = lambda _: False
     baseline: Collection[MigrationKey] = ()
 
     def overridden(self, migration: Migration) -> Stage | None:
@@ -63,21 +61,22 @@ class Policy:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The stage of a migration and how it came about.
 
     ``stage`` is ``None`` for a migration that has no effect or predates adoption. When
-    it isn't ``required``, the migration may as well run in the other stage. ``reason``
-    is a phrase for people. ``unseen`` tells that the migration touches only what the
-    same plan creates, ``uncertain`` that the history didn't go back far enough to tell
-    what the migration does.
+    it isn't ``required``, the migration may as well run in the other stage. The
+    ``deciding`` operation and its rule are those that the stage was inferred from;
+    ``note`` says what there is to say otherwise. ``unseen`` tells that the migration
+    touches only what the same plan creates, ``uncertain`` that the history didn't go
+    back far enough to tell what the migration does.
     """
 
     stage: Stage | None
     source: Source
-    reason: str = ""
     required: bool = True
+    deciding: tuple[Operation, Rule] | None = None
+    note: str = ""
     unseen: bool = False
     uncertain: bool = False
 
@@ -86,10 +85,17 @@ class Decision:
         """Whether a person or a setting said so, rather than the rules."""
         return self.source is not Source.INFERRED
 
+    @property
+    def reason(self) -> str:
+        """Why it is that stage, as a phrase for people."""
+        if self.deciding is None:
+            return self.note
+        operation, rule = self.deciding
+        return f"{describe(operation)}: {rule.why}"
+
     def __str__(self) -> str:
-        if self.reason:
-            return f"{self.source.value}: {self.reason}"
-        return self.source.value
+        reason = self.reason
+        return f"{self.source.value}: {reason}" if reason else self.source.value
 
 
 Judgement: TypeAlias = list[tuple[Operation, Rule]]
@@ -111,7 +117,7 @@ def decide(
     try:
         settled = _settle(migration, policy)
         if settled is not None and not (plan and settled.stage is Stage.POST_DEPLOY):
-            skip(migration, history)
+            skip(migration, history, origin=_key(migration) if plan else None)
             return settled
         own, in_plan = _judge(migration, history, plan)
     except NotAStage as error:
@@ -119,33 +125,38 @@ def decide(
             f'Migration "{migration}" declares a stage that is none: {error}'
         ) from None
     if settled is not None:
-        return replace(settled, unseen=_is_unseen(in_plan))
+        return settled._replace(unseen=_is_unseen(in_plan))
     decision = infer(own)
     relaxed = infer(in_plan) if plan else None
     if relaxed is not None and relaxed.stage is not Stage.POST_DEPLOY:
         if decision is None:
             return relaxed
-        return replace(decision, unseen=True)
+        return decision._replace(unseen=True)
     if decision is not None:
         return decision
     if fallback := policy.fallen_back(migration):
-        return Decision(*fallback, reason=complain(own))
+        return Decision(*fallback, note=complain(own))
     raise AmbiguousStage(
         f'The stage of migration "{migration}" is ambiguous: {complain(own)}.',
         messages.stage_remedy(migration, policy.override),
     )
 
 
-def skip(migration: Migration, history: History) -> None:
-    """Move ``history`` on to the state after a migration without looking at it."""
-    history.origin = None
+def skip(
+    migration: Migration, history: History, origin: MigrationKey | None = None
+) -> None:
+    """Move ``history`` on to the state after a migration without looking at it.
+
+    ``origin`` is what to remember as the origin of what it creates.
+    """
+    history.origin = origin
     for operation in migration.operations:
         history.advance(operation, migration.app_label)
 
 
 def _settle(migration: Migration, policy: Policy) -> Decision | None:
     """What is decided without looking at the operations."""
-    if (migration.app_label, migration.name) in policy.baseline:
+    if _key(migration) in policy.baseline:
         return Decision(None, Source.BASELINE, required=False)
     if stage := policy.overridden(migration):
         return Decision(stage, Source.OVERRIDE)
@@ -158,7 +169,7 @@ def _judge(
     migration: Migration, history: History, plan: Collection[Hashable]
 ) -> tuple[Judgement, Judgement]:
     """The rules that hold for the operations: by themselves, and given the plan."""
-    key = (migration.app_label, migration.name)
+    key = _key(migration)
     own: Judgement = []
     in_plan: Judgement = []
     history.origin = key
@@ -178,28 +189,32 @@ def _judge(
 
 def infer(judgement: Judgement) -> Decision | None:
     """The stage that suits all operations; ``None`` if there is no such stage."""
-    uncertain = any(rule is rules.ALTER_UNKNOWN for _, rule in judgement)
-    deciding: dict[Stage, tuple[Operation, Rule]] = {}
-    preferred: dict[Stage, tuple[Operation, Rule]] = {}
-    for operation, rule in judgement:
+    pre = post = prefers_pre = prefers_post = None
+    uncertain = False
+    for pair in judgement:
+        rule = pair[1]
         if not rule.stageable:
             return None
-        if rule.required:
-            deciding.setdefault(rule.required, (operation, rule))
-        elif rule.preferred:
-            preferred.setdefault(rule.preferred, (operation, rule))
-    if len(deciding) > 1:
+        if rule.required is Stage.PRE_DEPLOY:
+            pre = pre or pair
+        elif rule.required is Stage.POST_DEPLOY:
+            post = post or pair
+        elif rule.preferred is Stage.PRE_DEPLOY:
+            prefers_pre = prefers_pre or pair
+        elif rule.preferred is Stage.POST_DEPLOY:
+            prefers_post = prefers_post or pair
+        uncertain = uncertain or rule is rules.ALTER_UNKNOWN
+    if pre and post:
         return None
-    for stages, required in ((deciding, True), (preferred, False)):
-        for stage in Stage:
-            if stage in stages:
-                operation, rule = stages[stage]
-                reason = f"{describe(operation)}: {rule.why}"
-                return Decision(
-                    stage, Source.INFERRED, reason, required, uncertain=uncertain
-                )
+    required = pre or post
+    deciding = required or prefers_pre or prefers_post
     return Decision(
-        None, Source.INFERRED, "it changes nothing in the database", required=False
+        deciding[1].stage if deciding else None,
+        Source.INFERRED,
+        required=required is not None,
+        deciding=deciding,
+        note="" if deciding else rules.STATE_ONLY.why,
+        uncertain=uncertain,
     )
 
 
@@ -235,5 +250,11 @@ def describe(operation: Operation) -> str:
         return type(operation).__name__
 
 
+def _key(migration: Migration) -> MigrationKey:
+    return migration.app_label, migration.name
+
+
 def _lookup(setting: Mapping[str, Stage], migration: Migration) -> Stage | None:
+    if not setting:
+        return None
     return setting.get(str(migration)) or setting.get(migration.app_label)

@@ -8,8 +8,7 @@ unapplied where ``backward`` is true.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from django.db.migrations import Migration
 from django.db.migrations.exceptions import InvalidMigrationPlan
@@ -24,8 +23,7 @@ from syzygy.stages import Decision, Policy, decide, skip
 Plan: TypeAlias = list[tuple[Migration, bool]]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """A migration of a plan, and what becomes of it before the rollout.
 
     ``because`` is the migration that postpones it, or that it is brought forward for.
@@ -95,9 +93,8 @@ def decide_plan(
         except AmbiguousStage as error:
             decisions[key] = error
         else:
-            decisions[key] = replace(
-                decision, unseen=decision.unseen or is_first_deployment
-            )
+            unseen = decision.unseen or is_first_deployment
+            decisions[key] = decision._replace(unseen=unseen)
     return decisions
 
 
@@ -142,12 +139,12 @@ def stage_plan(
         if key in needed_by:
             if step.stage is Stage.POST_DEPLOY:
                 path = _path(key, steps, needed_by)
-                staged[key] = replace(step, because=path[-1].migration)
+                staged[key] = step._replace(because=path[-1].migration)
         elif step.stage is Stage.POST_DEPLOY:
-            staged[key] = replace(step, is_postponed=True)
+            staged[key] = step._replace(is_postponed=True)
         elif blocker := _first_postponed(needs(key), staged):
             because = blocker.because or blocker.migration
-            staged[key] = replace(step, is_postponed=True, because=because)
+            staged[key] = step._replace(is_postponed=True, because=because)
     return list(staged.values())
 
 

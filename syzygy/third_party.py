@@ -1,10 +1,9 @@
 """Telling a third party's apps from the project's own."""
 
 import functools
+import os
 import site
 import sys
-import sysconfig
-from pathlib import Path
 
 from django.apps import AppConfig
 
@@ -15,39 +14,33 @@ def is_third_party(app_config: AppConfig) -> bool:
     An editable install and a checkout below the interpreter's prefix are the project's
     own.
     """
-    path = _resolve(app_config.path)
-    return any(path.is_relative_to(folder) for folder in _package_folders())
+    path = _real_path(app_config.path)
+    return any(path.startswith(folder) for folder in _package_folders(tuple(sys.path)))
 
 
-def _package_folders() -> frozenset[Path]:
-    return _resolve_all((*_installation_folders(), *_listed_folders()))
+@functools.cache
+def _package_folders(search_path: tuple[str, ...]) -> frozenset[str]:
+    """The folders of installed packages, each with a separator at its end.
 
-
-def _listed_folders() -> tuple[str, ...]:
-    """What a virtual environment, a user or Debian put on the path of this process."""
-    return tuple(
+    Those of the interpreter and the user, and whatever else a virtual environment or
+    Debian put on the path under one of the two usual names.
+    """
+    listed = [
         entry
-        for entry in sys.path
-        if Path(entry).name in ("site-packages", "dist-packages")
-    )
+        for entry in search_path
+        if os.path.basename(entry) in ("site-packages", "dist-packages")
+    ]
+    folders = {*site.getsitepackages(), site.getusersitepackages(), *listed}
+    return frozenset(os.path.join(_real_folder(folder), "") for folder in folders)
 
 
-@functools.cache
-def _installation_folders() -> tuple[str, ...]:
-    schemes = sysconfig.get_paths()
-    return (
-        schemes["purelib"],
-        schemes["platlib"],
-        *site.getsitepackages(),
-        site.getusersitepackages(),
-    )
+def _real_path(path: str) -> str:
+    """The path without symbolic links, at the cost of one look at the file system."""
+    if os.path.islink(path):
+        return os.path.realpath(path)
+    folder, name = os.path.split(path)
+    return os.path.join(_real_folder(folder), name)
 
 
-@functools.cache
-def _resolve_all(folders: tuple[str, ...]) -> frozenset[Path]:
-    return frozenset(_resolve(folder) for folder in folders)
-
-
-@functools.cache
-def _resolve(path: str) -> Path:
-    return Path(path).resolve()
+# Most apps of a project share their folder.
+_real_folder = functools.cache(os.path.realpath)
