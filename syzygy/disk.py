@@ -21,8 +21,6 @@ from django.db.migrations.loader import MigrationLoader
 
 from syzygy.graph import MigrationKey, dependencies, topological
 
-MigrationClass = type[Migration]
-
 _SUFFIXES = frozenset(all_suffixes())
 
 
@@ -34,34 +32,37 @@ class MigrationFolder(NamedTuple):
     locations: tuple[str, ...]
     names: tuple[str, ...]
 
-    def load(self, names: Iterable[str]) -> dict[MigrationKey, Migration]:
-        """Import migrations by name.
+    def load(self, names: Iterable[str]) -> dict[MigrationKey, type[Migration]]:
+        """Import migrations by name, without making instances, which take memory.
 
         Raises :class:`BadMigrationError` for a module without a migration, and whatever
         a module raises when it is imported.
         """
         return {(self.app_label, name): self._load(name) for name in names}
 
-    def may_mention(self, name: str, words: Iterable[bytes]) -> bool:
-        """Whether a migration's source has one of these words, or can't be read."""
+    def may_mention(self, name: str, words: Iterable[str]) -> bool:
+        """Whether a migration's source has one of these strings, or can't be read."""
         for location in self.locations:
             try:
                 with open(os.path.join(location, f"{name}.py"), "rb") as file:
                     source = file.read()
             except OSError:
                 continue
-            return any(word in source for word in words)
+            return any(
+                f"{quote}{word}{quote}".encode() in source
+                for word in words
+                for quote in "\"'"
+            )
         return True
 
-    def _load(self, name: str) -> Migration:
+    def _load(self, name: str) -> type[Migration]:
         module = import_module(f"{self.package}.{name}")
-        try:
-            migration: MigrationClass = module.Migration
-        except AttributeError:
-            raise BadMigrationError(
-                f"Migration {name} in app {self.app_label} has no Migration class"
-            ) from None
-        return migration(name, self.app_label)
+        migration: type[Migration] | None = getattr(module, "Migration", None)
+        if isinstance(migration, type) and issubclass(migration, Migration):
+            return migration
+        raise BadMigrationError(
+            f"Migration {name} in app {self.app_label} has no Migration class"
+        )
 
 
 def migration_folder(app_config: AppConfig) -> MigrationFolder | None:
@@ -121,16 +122,20 @@ def ancestors(migrations: Mapping[MigrationKey, Migration]) -> list[Migration]:
     labels = {app_label for app_label, _ in migrations}
     if renames_models(migrations.values()):
         labels.update(apps.app_configs)
-    known: dict[MigrationKey, Migration] = {}
+    known: dict[MigrationKey, type[Migration]] = {}
     for label in labels & apps.app_configs.keys():
         if folder := migration_folder(apps.get_app_config(label)):
             known |= folder.load(folder.names)
-    if any(type(known.get(key)) is not type(m) for key, m in migrations.items()):
+    if any(known.get(key) is not type(m) for key, m in migrations.items()):
         return []
     order = topological([*migrations, *sorted(known)], dependencies(known).__getitem__)
     # What comes before the last of them is what they need, for they come first.
     end = max(order.index(key) for key in migrations)
-    return [known[key] for key in order[:end] if key not in migrations]
+    return [
+        known[app_label, name](name, app_label)
+        for app_label, name in order[:end]
+        if (app_label, name) not in migrations
+    ]
 
 
 def renames_models(migrations: Iterable[Migration]) -> bool:

@@ -9,6 +9,9 @@ from typing import TypeAlias
 from django.db.migrations import Migration
 
 MigrationKey: TypeAlias = tuple[str, str]
+# What tells its dependencies: a migration, or the class that makes one.
+AnyMigration: TypeAlias = Migration | type[Migration]
+NeedsTable: TypeAlias = dict[MigrationKey, tuple[MigrationKey, ...]]
 Needs: TypeAlias = Callable[[MigrationKey], Iterable[MigrationKey]]
 
 
@@ -41,8 +44,8 @@ def topological(keys: Iterable[MigrationKey], needs: Needs) -> list[MigrationKey
 
 
 def dependencies(
-    migrations: Mapping[MigrationKey, Migration],
-) -> dict[MigrationKey, set[MigrationKey]]:
+    migrations: Mapping[MigrationKey, AnyMigration],
+) -> NeedsTable:
     """What each of these migrations needs directly, as far as it is one of them.
 
     That is Django's graph in small, for migrations that no loader has seen: with
@@ -50,20 +53,21 @@ def dependencies(
     those they replace.
     """
     resolve = _Resolver(migrations)
-    needs: dict[MigrationKey, set[MigrationKey]] = {key: set() for key in migrations}
+    # Tuples of strings are no work for the garbage collector.
+    needs: NeedsTable = dict.fromkeys(migrations, ())
     for key, migration in migrations.items():
         for app_label, name in migration.dependencies:
-            needs[key].update(resolve(app_label, name, key[0]))
+            needs[key] += tuple(resolve(app_label, name, key[0]))
         for app_label, name in migration.run_before:
             for child in resolve(app_label, name, key[0]):
-                needs[child].add(key)
+                needs[child] += (key,)
     return needs
 
 
 class _Resolver:
     """Finds the migrations that a dependency stands for."""
 
-    def __init__(self, migrations: Mapping[MigrationKey, Migration]) -> None:
+    def __init__(self, migrations: Mapping[MigrationKey, AnyMigration]) -> None:
         self._migrations = migrations
         self._by_app: dict[str, list[MigrationKey]] = defaultdict(list)
         self._replacements: dict[MigrationKey, MigrationKey] = {}
@@ -92,20 +96,18 @@ class _Resolver:
         return all(app_label != key[0] for app_label, _ in parents)
 
 
-def inverted(
-    needs: Mapping[MigrationKey, Iterable[MigrationKey]],
-) -> dict[MigrationKey, set[MigrationKey]]:
+def inverted(needs: NeedsTable) -> NeedsTable:
     """What has to be unapplied before each migration: all that needs it directly."""
-    needed_by: dict[MigrationKey, set[MigrationKey]] = {key: set() for key in needs}
+    needed_by: NeedsTable = dict.fromkeys(needs, ())
     for key, parents in needs.items():
         for parent in parents:
-            needed_by[parent].add(key)
+            needed_by[parent] += (key,)
     return needed_by
 
 
 def baselined(
     baseline: Mapping[str, str],
-    migrations: Mapping[MigrationKey, Migration],
+    migrations: Mapping[MigrationKey, AnyMigration],
     needs: Needs,
 ) -> set[MigrationKey]:
     """The history of each app in ``baseline`` up to and including that migration.

@@ -43,6 +43,8 @@ class History(ProjectState):
         self.origin: Hashable = None
         self.unseen: Collection[Hashable] = ()
         self._origins: dict[tuple[str, ...], Hashable] = {}
+        # Those of models that were created before the history starts.
+        self._stray_fields: dict[tuple[str, str, str], AnyField] = {}
 
     # What the rules ask
 
@@ -53,7 +55,9 @@ class History(ProjectState):
     def field(self, key: ModelKey, name: str) -> AnyField | None:
         """The named field of that model, if it is known."""
         model = self.models.get(key)
-        return None if model is None else model.fields.get(name)
+        if model is None:
+            return self._stray_fields.get((*key, name))
+        return model.fields.get(name)
 
     def table(self, key: ModelKey) -> str:
         """The name of that model's table, before a database shortens it."""
@@ -107,6 +111,7 @@ class History(ProjectState):
         twin.models = {key: model.clone() for key, model in self.models.items()}
         twin.origin, twin.unseen = self.origin, self.unseen
         twin._origins = dict(self._origins)
+        twin._stray_fields = dict(self._stray_fields)
         return twin
 
     # What operations call; Django's own methods where these don't differ
@@ -132,7 +137,10 @@ class History(ProjectState):
         preserve_default: bool,
     ) -> None:
         """Django's, remembering where the field comes from."""
-        super().add_field(app_label, model_name, name, field, preserve_default)
+        if (app_label, model_name) in self.models:
+            super().add_field(app_label, model_name, name, field, preserve_default)
+        else:
+            self._stray_fields[app_label, model_name, name] = field
         self._created(app_label, model_name, name)
 
     def alter_field(
@@ -150,7 +158,10 @@ class History(ProjectState):
         if not preserve_default:
             field = field.clone()
             field.default = NOT_PROVIDED
-        self.models[app_label, model_name].fields[name] = field
+        if model := self.models.get((app_label, model_name)):
+            model.fields[name] = field
+        else:
+            self._stray_fields[app_label, model_name, name] = field
 
     def rename_field(
         self, app_label: str, model_name: str, old_name: str, new_name: str

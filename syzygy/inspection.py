@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from django.apps import AppConfig
-from django.db.migrations import AlterField, Migration, RenameField
+from django.db.migrations import AddField, AlterField, CreateModel, Migration
 
 from syzygy import conf
 from syzygy.disk import MigrationFolder, migration_folder
@@ -37,27 +37,27 @@ class Inspection:
         ]
         self.unreadable: dict[str, Exception] = {}
         self.ambiguous: dict[Migration, AmbiguousStage] = {}
-        self._migrations: dict[MigrationKey, Migration] = {}
+        self._migrations: dict[MigrationKey, type[Migration]] = {}
 
     def run(self) -> None:
         """Look at every migration that no setting settles.
 
         Of what a baseline covers, no more is imported than is needed to tell what newer
-        migrations do: first what mentions the fields that they alter, then all.
+        migrations do: first what last defined the fields that they alter, then all.
         """
         for folder in self.folders:
             self._load(folder, self._newer(folder))
             if self._has_branches(folder):
                 self._load(folder, folder.names)
         doubtful = self._decide()
-        for find in (self._mentioning, self._all):
+        for load_more in (self._load_definitions, self._load_all):
             incomplete = [
                 folder
                 for folder in self.folders
                 if folder.app_label in doubtful and not self._is_complete(folder)
             ]
             for folder in incomplete:
-                self._load(folder, find(folder, doubtful[folder.app_label]))
+                load_more(folder, doubtful[folder.app_label])
             if incomplete:
                 doubtful = self._decide()
 
@@ -94,50 +94,60 @@ class Inspection:
         What comes before the baseline by its name may be a branch beside it.
         """
         last = self._configuration.baseline.get(folder.app_label)
+        if last is None:
+            return False
         loaded = [
             migration
             for name in folder.names
             if (migration := self._migrations.get((folder.app_label, name)))
         ]
-        return last is not None and any(
+        return any(
             parent != last and (app_label, parent) not in self._migrations
             for migration in loaded
             for app_label, parent in migration.dependencies
             if app_label == folder.app_label and not parent.startswith("__")
         )
 
-    def _mentioning(
+    def _load_definitions(
         self, folder: MigrationFolder, doubtful: Collection[Migration]
-    ) -> list[str]:
-        """What mentions the fields that doubtful migrations alter.
+    ) -> None:
+        """Import what last defined each field that doubtful migrations alter.
 
-        A module that doesn't have a field's name in its source can't have defined the
-        field, unless it makes up names, and then the field stays unknown.
+        A module that doesn't have a field's name in its source can't define the field,
+        unless it makes up names; then the field stays unknown.
         """
-        fields = {
-            operation.name
+        wanted = {
+            (operation.model_name_lower, operation.name)
             for migration in doubtful
             for operation in migration.operations
-            if isinstance(operation, AlterField | RenameField)
+            if isinstance(operation, AlterField)
         }
-        words = [
-            quote + field.encode() + quote for field in fields for quote in (b'"', b"'")
-        ]
-        return [name for name in folder.names if folder.may_mention(name, words)]
+        for name in reversed(folder.names):
+            key = (folder.app_label, name)
+            if key not in self._migrations and folder.may_mention(
+                name, {field for _, field in wanted}
+            ):
+                self._load(folder, [name])
+                if key in self._migrations:
+                    wanted -= set(_defined_fields(self._migrations[key]))
+            if not wanted:
+                return
 
-    def _all(
+    def _load_all(
         self, folder: MigrationFolder, doubtful: Collection[Migration]
-    ) -> tuple[str, ...]:
-        return folder.names
+    ) -> None:
+        self._load(folder, folder.names)
 
     # What to think of it
 
     def _decide(self) -> dict[str, list[Migration]]:
         """Note what is ambiguous; return, by app, what more history could change."""
-        migrations = dict(self._migrations)
-        for migration in self._migrations.values():
-            for app_label, name in migration.replaces:
-                migrations.pop((app_label, name), None)
+        replaced = {
+            (app_label, name)
+            for squashed in self._migrations.values()
+            for app_label, name in squashed.replaces
+        }
+        migrations = {k: m for k, m in self._migrations.items() if k not in replaced}
         needs = dependencies(migrations).__getitem__
         baseline = self._baseline(migrations, needs)
         policy = self._configuration.policy(baseline)
@@ -145,7 +155,8 @@ class Inspection:
         doubtful: dict[str, list[Migration]] = defaultdict(list)
         self.ambiguous = {}
         for key in topological(sorted(migrations), needs):
-            migration = migrations[key]
+            app_label, name = key
+            migration = migrations[key](name, app_label)
             if key in baseline:
                 skip(migration, history)
                 continue
@@ -153,14 +164,14 @@ class Inspection:
                 decision = decide(migration, history, policy)
             except AmbiguousStage as error:
                 self.ambiguous[migration] = error
-                doubtful[key[0]].append(migration)
+                doubtful[app_label].append(migration)
             else:
                 if decision.uncertain:
-                    doubtful[key[0]].append(migration)
+                    doubtful[app_label].append(migration)
         return doubtful
 
     def _baseline(
-        self, migrations: Mapping[MigrationKey, Migration], needs: Needs
+        self, migrations: Mapping[MigrationKey, type[Migration]], needs: Needs
     ) -> set[MigrationKey]:
         """What predates adoption: by the graph, or by name where that is incomplete."""
         by_graph = dict(self._configuration.baseline)
@@ -172,3 +183,12 @@ class Inspection:
         baseline = baselined(by_graph, migrations, needs)
         baseline.update(key for key in migrations if key[1] <= by_name.get(key[0], ""))
         return baseline
+
+
+def _defined_fields(migration: type[Migration]) -> Iterator[tuple[str, str]]:
+    """The fields, by lower-case model name and name, that a migration defines."""
+    for operation in migration.operations:
+        if isinstance(operation, CreateModel):
+            yield from ((operation.name_lower, name) for name, _ in operation.fields)
+        elif isinstance(operation, AddField | AlterField):
+            yield operation.model_name_lower, operation.name

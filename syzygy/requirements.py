@@ -108,7 +108,14 @@ def _declared(stage: Stage) -> Rule:
 
 
 def _unseen(rule: Rule) -> Rule:
-    return rules.UNSEEN if rule.has_effect else rule
+    """What becomes of a rule where the running release doesn't know what it is about.
+
+    A foreign key that comes into force concerns it all the same: it can't delete the
+    rows any more that the new release refers to.
+    """
+    if not rule.has_effect or rule is rules.ADD_DB_CONSTRAINT:
+        return rule
+    return rules.UNSEEN
 
 
 def _normalized(judged: Judged) -> Iterable[Rule]:
@@ -310,10 +317,11 @@ def _alter_field(
     operation: django_operations.AlterField, app_label: str, history: History
 ) -> Judged:
     key = (app_label, operation.model_name_lower)
+    altered = alteration_rules(history, key, operation.name, operation.field)
     # What the running release can't see may change, as long as it can still insert.
     if history.is_unseen(*key, operation.name) and insert_may_omit(operation.field):
-        return rules.UNSEEN
-    return alteration_rules(history, key, operation.name, operation.field)
+        return map(_unseen, altered)
+    return altered
 
 
 @register(django_operations.RenameField)

@@ -120,10 +120,9 @@ def _pattern(escapes: bool) -> re.Pattern[str]:
         "space": r"\s+|--[^\r\n]*|\#(?!(?:>>?|[-=])[\s'\"(])[^\r\n]*",
         "string": f"[Ee]{escaped}|(?:[NnBbXx]|[Uu]&)?{string}",
         "body": rf"(?P<tag>{dollar}).*?(?P=tag)",
-        # Brackets that follow something are an array's. The limit is SQL Server's;
-        # without one a row of brackets would take quadratic time.
+        # Brackets that follow something are an array's.
         "name": rf"{quoted(chr(34), escapes)}|{quoted('`', False)}"
-        r"|(?<![\w\])\[])\[(?:[^\[\]'\n]|\]\]){1,128}\]",
+        r"|(?<![\w\])\[])\[(?:[^\[\]'\n]|\]\])+\]",
         "broken": rf"""[Ee]?'|["`]|{dollar}""",
         # A placeholder may stand where a name does.
         "word": r"\w[\w$]*|%(?:\(\w+\)|\d+\$)?[A-Za-z]",
@@ -151,7 +150,7 @@ class _Tokens:
         executed = False  # in a comment whose text MySQL and MariaDB execute
         while found := self.match(self.text, at):
             at, kind, text = found.end(), found.lastgroup, found[0]
-            if kind == "mark" and executed and self.text.startswith("*/", at - 1):
+            if executed and self.text.startswith("*/", at - 1):
                 at, executed = at + 1, False
             elif kind in ("word", "mark"):
                 self.broken |= text == "\\"
@@ -191,7 +190,7 @@ _HEADS = {"ALTER", "CREATE", "DO", "DROP", "EXEC", "EXECUTE", "RENAME", "SP_RENA
 _OPENERS = {"ATOMIC", "BEGIN", "DO", "ELSE", "LOOP", "THEN"}
 # A routine's body has semicolons and statements, but isn't executed.
 _ROUTINES = {"EVENT", "FUNCTION", "PROCEDURE", "TRIGGER"}
-_CREATED = {*_ROUTINES, "INDEX", "TABLE", "TYPE", "VIEW"}
+_OBJECTS = {*_ROUTINES, "INDEX", "TABLE", "TYPE", "VIEW"}
 _COMPOUNDS = {"FOR", "IF", "LOOP", "REPEAT", "WHILE"}
 
 
@@ -209,26 +208,26 @@ def _statements(text: str) -> list[list[_Token]]:
 
 def _split(tokens: Iterable[_Token]) -> Iterator[list[_Token]]:
     statement: list[_Token] = []
-    head = created = previous = ""
+    head = defined = previous = ""
     blocks = 0  # those open in a routine's body
     for token in tokens:
         word = token.word
-        routine = created in _ROUTINES
+        routine = defined in _ROUTINES
         begins = not head or head == "IF" or previous in _OPENERS
         if word == ";" and not blocks:
             yield statement
-            statement, head, created = [], "", ""
+            statement, head, defined = [], "", ""
         elif word in _HEADS and begins and not routine:
             yield statement
-            statement, head, created = [token], word, ""
+            statement, head, defined = [token], word, ""
         else:
             head = head or word or token.kind
             if routine:
                 blocks = max(0, blocks + _blocks_opened(word, previous))
             elif statement:
                 statement.append(token)
-                if head == "CREATE" and word in _CREATED:
-                    created = created or word
+                if word in _OBJECTS:
+                    defined = defined or word
         previous = word
     yield statement
 
@@ -314,14 +313,14 @@ class _Cursor:
 # --- From statements to changes ----------------------------------------------------
 
 _TABLE_OPTIONS = {
-    *("EXTERNAL", "FOREIGN", "GLOBAL", "IGNORE", "LOCAL", "ONLINE", "OR", "REPLACE"),
-    *("TEMP", "TEMPORARY", "UNLOGGED", "VIRTUAL"),
+    *("FOREIGN", "GLOBAL", "IGNORE", "LOCAL", "ONLINE", "OR", "REPLACE", "TEMP"),
+    *("TEMPORARY", "UNLOGGED", "VIRTUAL"),
 }
 # What a table has besides columns, as in ALTER TABLE t DROP INDEX i. In PostgreSQL
 # many of these are names of columns too; then no name follows.
 _PARTS = {
     *("CHECK", "CLUSTERING", "CONSTRAINT", "FOREIGN", "INDEX", "KEY", "PARTITION"),
-    *("PERIOD", "PRIMARY", "SUBPARTITION", "SYSTEM", "UNIQUE"),
+    *("PERIOD", "PRIMARY", "SYSTEM", "UNIQUE"),
 }
 # How many texts deep to read: an EXECUTE in an EXECUTE in a DO is rare enough, and
 # each level is one more pass over the text.
@@ -405,13 +404,12 @@ class _Reader:
 
     def create(self, it: _Cursor) -> None:
         it.skip(*_TABLE_OPTIONS)
-        if not it.take("TABLE"):
-            return
-        perhaps = it.take("IF", "NOT", "EXISTS")
-        key = it.name().key
-        if self.tables.get(key) is _Fate.VACATED:
-            self.changes.pop((ObjectType.TABLE, key), None)
-        self.tables[key] = _Fate.PERHAPS_MADE if perhaps else _Fate.MADE
+        if it.take("TABLE"):
+            perhaps = it.take("IF", "NOT", "EXISTS")
+            key = it.name().key
+            if self.tables.get(key) is _Fate.VACATED:
+                self.changes.pop((ObjectType.TABLE, key), None)
+            self.tables[key] = _Fate.PERHAPS_MADE if perhaps else _Fate.MADE
 
     def drop(self, it: _Cursor) -> None:
         it.take("FOREIGN")  # but not TEMPORARY: no other release sees such a table
@@ -442,20 +440,18 @@ class _Reader:
         _skip_wait(it)
         dropping = False
         for action in it.split():
-            verb = action.next()
-            more = len(action.tokens) == 1 and verb.word != "FORCE"  # MySQL's action
-            if dropping and (more or verb.word == "COLUMN"):  # T-SQL's DROP COLUMN a, b
-                action.at = 0
-                self.drop_columns(action, table)
-                continue
-            dropping = verb.word == "DROP" and self.drop_columns(action, table)
-            if verb.word == "ADD":
+            verb = action.peek().word
+            # T-SQL: DROP COLUMN a, b, COLUMN c. But FORCE is an action of MySQL.
+            more = verb == "COLUMN" or (len(action.tokens) == 1 and verb != "FORCE")
+            if action.take("DROP") or (dropping and more):
+                dropping = self.drop_columns(action, table)
+            elif action.take("ADD"):
                 self.add_column(action, table)
-            elif verb.word == "CHANGE":
+            elif action.take("CHANGE"):
                 self.change(action, table)
-            elif verb.word == "RENAME":
+            elif action.take("RENAME"):
                 self.rename_in_table(action, table)
-            elif verb.word == "SET" and action.take("SCHEMA"):
+            elif action.take("SET", "SCHEMA"):
                 self.rename_table(table, _Name(action.name() + table[-1:]))
 
     # The actions of ALTER TABLE
@@ -518,9 +514,9 @@ class _Reader:
 
     def report_lost(self, action: Action, what: _Key | _Fate, name: _Name) -> None:
         """Report that the table `what` is gone, if no other took its place."""
-        if isinstance(what, _Fate) or not isinstance(self.tables.get(what), _Fate):
+        if isinstance(what, _Fate):
             return
-        if self.tables[what] in (_Fate.DROPPED, _Fate.VACATED):
+        if self.tables.get(what) in (_Fate.DROPPED, _Fate.VACATED):
             key = (ObjectType.TABLE, what)
             first = self.changes[key].name if key in self.changes else str(name)
             self.changes[key] = SchemaChange(action, ObjectType.TABLE, first)

@@ -1,17 +1,19 @@
 """What Syzygy adds to management commands, to combine with whatever else does."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import BaseCommand, CommandError, CommandParser
 from django.db.migrations import exceptions as django_exceptions
-from django.db.migrations.executor import MigrationExecutor
 
 from syzygy.exceptions import AmbiguousPlan, AmbiguousStage
-from syzygy.management.executor import staging
-from syzygy.management.report import StageReport
-from syzygy.management.stager import PlanStager
-from syzygy.staging import Plan
+
+if TYPE_CHECKING:
+    from django.db.migrations.executor import MigrationExecutor
+
+    from syzygy.staging import Plan
 
 # What is wrong with the project, the database or the command line, not with the code.
 USER_ERRORS = (
@@ -47,6 +49,11 @@ class MigrateMixin(BaseCommand):
 
         Raises :class:`CommandError` for whatever a person can get wrong.
         """
+        # Not imported at the top: checks load the command without running it.
+        from syzygy.management.executor import staging
+        from syzygy.management.report import StageReport
+        from syzygy.management.stager import PlanStager
+
         pre_deploy, explain = options["pre_deploy"], options["plan"]
         report = StageReport(self.stdout, self.style)
 

@@ -1,0 +1,5 @@
+"""The same settings without Syzygy, for what plain Django does."""
+
+from .settings import *  # noqa: F403
+
+INSTALLED_APPS = ["library"]
