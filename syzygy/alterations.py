@@ -86,8 +86,16 @@ def insert_may_omit(field: AnyField) -> bool:
     if is_generated(field):
         return True
     if has_db_default(field):
-        return not field.unique or is_per_row(field.db_default)
+        return not is_unique(field) or is_per_row(field.db_default)
     return bool(field.null)
+
+
+def is_unique(field: AnyField) -> bool:
+    """Whether the field is unique by itself.
+
+    The field would remember the answer to ``field.unique``, in a kilobyte of memory.
+    """
+    return bool(field._unique or field.primary_key)
 
 
 def is_constrained(field: AnyField) -> bool:
@@ -131,9 +139,9 @@ def _compare_m2m(table_of: TableOf, old: AnyField, new: AnyField) -> Iterator[Ru
 def _compare_attributes(old: AnyField, new: AnyField) -> Iterator[Rule]:
     if old.null != new.null:
         yield rules.DROP_NOT_NULL if new.null else rules.SET_NOT_NULL
-    if old.primary_key == new.primary_key and old.unique != new.unique:
-        yield rules.ADD_UNIQUE if new.unique else rules.DROP_UNIQUE
-    elif old.db_index != new.db_index and not new.unique:
+    if old.primary_key == new.primary_key and is_unique(old) != is_unique(new):
+        yield rules.ADD_UNIQUE if is_unique(new) else rules.DROP_UNIQUE
+    elif old.db_index != new.db_index and not is_unique(new):
         yield rules.ADD_DB_INDEX if new.db_index else rules.DROP_DB_INDEX
     if has_db_default(old) != has_db_default(new):
         yield rules.ADD_DB_DEFAULT if has_db_default(new) else rules.DROP_DB_DEFAULT

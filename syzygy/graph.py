@@ -26,6 +26,11 @@ def topological(keys: Iterable[MigrationKey], needs: Needs) -> list[MigrationKey
     done: set[MigrationKey] = set()
     order = []
     for start in wanted:
+        if start not in done and done.issuperset(needs(start)):
+            # The rule, where the keys come in an order much like the one wanted.
+            done.add(start)
+            order.append(start)
+            continue
         stack = [(start, False)]
         while stack:
             key, needs_done = stack.pop()
@@ -56,8 +61,11 @@ def dependencies(
     # Tuples of strings are no work for the garbage collector.
     needs: NeedsTable = dict.fromkeys(migrations, ())
     for key, migration in migrations.items():
-        for app_label, name in migration.dependencies:
-            needs[key] += tuple(resolve(app_label, name, key[0]))
+        for parent in migration.dependencies:
+            if parent in migrations:
+                needs[key] += (parent,)
+            else:
+                needs[key] += tuple(resolve(*parent, key[0]))
         for app_label, name in migration.run_before:
             for child in resolve(app_label, name, key[0]):
                 needs[child] += (key,)

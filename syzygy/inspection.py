@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from django.apps import AppConfig
 from django.db.migrations import AddField, AlterField, CreateModel, Migration
@@ -15,6 +17,22 @@ from syzygy.graph import MigrationKey, Needs, baselined, dependencies, topologic
 from syzygy.history import History
 from syzygy.stages import decide, skip
 from syzygy.third_party import is_third_party
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Don't look for garbage meanwhile.
+
+    What modules define stays. While thousands are imported, looking through all of it
+    again and again takes a large part of the time.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class Inspection:
@@ -39,6 +57,7 @@ class Inspection:
         self.ambiguous: dict[Migration, AmbiguousStage] = {}
         self._migrations: dict[MigrationKey, type[Migration]] = {}
 
+    @_without_garbage_collection()
     def run(self) -> None:
         """Look at every migration that no setting settles.
 
@@ -147,7 +166,9 @@ class Inspection:
             for squashed in self._migrations.values()
             for app_label, name in squashed.replaces
         }
-        migrations = {k: m for k, m in self._migrations.items() if k not in replaced}
+        migrations = self._migrations
+        if replaced:
+            migrations = {k: m for k, m in migrations.items() if k not in replaced}
         needs = dependencies(migrations).__getitem__
         baseline = self._baseline(migrations, needs)
         policy = self._configuration.policy(baseline)

@@ -25,6 +25,7 @@ from syzygy.alterations import (
     is_constrained,
     is_generated,
     is_per_row,
+    is_unique,
 )
 from syzygy.constants import Stage
 from syzygy.constraints import constraint_fields
@@ -38,6 +39,8 @@ _JudgeT = TypeVar("_JudgeT", bound=Judge)
 _JUDGES: dict[type[Operation], Judge] = {}
 # Operations whose modules are imported only by those who use them.
 _JUDGES_BY_PATH: dict[str, Judge] = {}
+# What was found for a class, with the attribute that names the model.
+_FOUND: dict[type[Operation], tuple[Judge, str | None]] = {}
 
 
 class NotAStage(ValueError):
@@ -56,6 +59,7 @@ def register(*classes: type[Operation]) -> Callable[[_JudgeT], _JudgeT]:
     def decorator(judge: _JudgeT) -> _JudgeT:
         for cls in classes:
             _JUDGES[cls] = judge
+        _FOUND.clear()
         return judge
 
     return decorator
@@ -72,11 +76,12 @@ def operation_rules(
     declared = to_stage(getattr(operation, "stage", None))
     if declared is not None:
         return (_declared(declared),)
-    key = _model_key(operation, app_label)
-    if key is not None and not history.has_table(key):
+    judge, model_attribute = _find(type(operation))
+    key = model_attribute and (app_label, getattr(operation, model_attribute))
+    if key and not history.has_table(key):
         return (rules.STATE_ONLY,)
-    judged = tuple(_normalized(_judge(type(operation))(operation, app_label, history)))
-    if key is not None and history.is_unseen(*key):
+    judged = tuple(_normalized(judge(operation, app_label, history)))
+    if key and history.is_unseen(*key):
         return tuple({_unseen(rule): None for rule in judged})
     return judged or (rules.STATE_ONLY,)
 
@@ -128,29 +133,30 @@ def _normalized(judged: Judged) -> Iterable[Rule]:
     return judged
 
 
-def _judge(cls: type[Operation]) -> Judge:
-    for base in cls.__mro__:
-        if judge := _JUDGES.get(base):
-            return judge
-        path = f"{base.__module__}.{base.__qualname__}"
-        if judge := _JUDGES_BY_PATH.get(path):
-            return judge
-    return _judge_unknown
+def _find(cls: type[Operation]) -> tuple[Judge, str | None]:
+    """What judges operations of a class, and their attribute that names the model."""
+    if cls not in _FOUND:
+        paths = {f"{base.__module__}.{base.__qualname__}": base for base in cls.__mro__}
+        judges = (
+            judge
+            for path, base in paths.items()
+            if (judge := _JUDGES.get(base) or _JUDGES_BY_PATH.get(path))
+        )
+        _FOUND[cls] = next(judges, _judge_unknown), _model_attribute(cls)
+    return _FOUND[cls]
 
 
 def _judge_unknown(operation: Operation, app_label: str, history: History) -> Rule:
     return rules.UNKNOWN
 
 
-def _model_key(operation: Operation, app_label: str) -> ModelKey | None:
-    """The existing model that the operation is about."""
-    if isinstance(operation, django_operations.CreateModel):
+def _model_attribute(cls: type) -> str | None:
+    """The attribute that names the existing model which operations are about."""
+    if issubclass(cls, django_operations.CreateModel):
         return None
-    if isinstance(operation, FieldOperation | IndexOperation):
-        return app_label, operation.model_name_lower
-    if isinstance(operation, ModelOperation):
-        return app_label, operation.name_lower
-    return None
+    if issubclass(cls, FieldOperation | IndexOperation):
+        return "model_name_lower"
+    return "name_lower" if issubclass(cls, ModelOperation) else None
 
 
 def _constant(rule: Rule) -> Judge:
@@ -263,13 +269,13 @@ def _add_field(
         return rules.ADD_FIELD_M2M if _has_join_table(field) else rules.STATE_ONLY
     if is_generated(field):
         return rules.ADD_FIELD_GENERATED
-    if field.unique and not field.null and not is_per_row(field.db_default):
+    if is_unique(field) and not field.null and not is_per_row(field.db_default):
         return rules.ADD_FIELD_UNIQUE_NOT_NULL
     if has_db_default(field):
         return rules.ADD_FIELD_DB_DEFAULT
     if not field.null:
         return _add_not_null_field(field)
-    if field.unique:
+    if is_unique(field):
         return rules.ADD_FIELD_UNIQUE
     if field.has_default() and field.default is not None:
         return rules.ADD_FIELD_NULL_DEFAULT
@@ -307,9 +313,11 @@ def _remove_field(
         return rules.REMOVE_FIELD_RELATION
     if _in_unique_set(history, key, operation.name):
         return rules.REMOVE_FIELD_CONSTRAINED
-    if field.null or (has_db_default(field) and not field.unique):
+    if field.null or (has_db_default(field) and not is_unique(field)):
         return rules.REMOVE_FIELD
-    return rules.REMOVE_FIELD_UNIQUE if field.unique else rules.REMOVE_FIELD_NOT_NULL
+    return (
+        rules.REMOVE_FIELD_UNIQUE if is_unique(field) else rules.REMOVE_FIELD_NOT_NULL
+    )
 
 
 @register(django_operations.AlterField)
