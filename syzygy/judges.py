@@ -1,0 +1,353 @@
+"""The judges of Django's operations: under which rules each falls.
+
+Pure functions of an operation, the label of its app and the state before it. Those of
+operations that wrap others are in :mod:`syzygy.requirements`, which asks all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeAlias, TypeVar
+
+from django.db.migrations import operations as django_operations
+from django.db.migrations.operations.base import Operation
+from django.db.models import ForeignKey, UniqueConstraint
+from django.db.models.options import normalize_together
+
+from syzygy import rules
+from syzygy.alterations import (
+    alteration_rules,
+    has_db_default,
+    insert_may_omit,
+    is_constrained,
+    is_generated,
+    is_per_row,
+    is_unique,
+)
+from syzygy.constants import Stage
+from syzygy.constraints import constraint_fields
+from syzygy.history import AnyField, History, ModelKey
+from syzygy.rules import Rule
+
+Judged: TypeAlias = Iterable[Rule] | Rule | Stage | None
+Judge: TypeAlias = Callable[[Any, str, History], Judged]
+_JudgeT = TypeVar("_JudgeT", bound=Judge)
+
+JUDGES: dict[type[Operation], Judge] = {}
+# Operations whose modules can be imported only by those who have what these need.
+JUDGES_BY_PATH: dict[str, Judge] = {}
+
+
+def unless_seen(rule: Rule) -> Rule:
+    """What becomes of a rule where the running release doesn't know what it is about.
+
+    A foreign key that comes into force concerns it all the same: it can't delete the
+    rows any more that the new release refers to.
+    """
+    if not rule.has_effect or rule is rules.ADD_DB_CONSTRAINT:
+        return rule
+    return rules.UNSEEN
+
+
+def _judges(*classes: type[Operation]) -> Callable[[_JudgeT], _JudgeT]:
+    def decorator(judge: _JudgeT) -> _JudgeT:
+        JUDGES.update(dict.fromkeys(classes, judge))
+        return judge
+
+    return decorator
+
+
+def _constant(rule: Rule) -> Judge:
+    def judge(operation: Operation, app_label: str, history: History) -> Rule:
+        return rule
+
+    return judge
+
+
+# Models
+
+
+@_judges(django_operations.CreateModel)
+def _create_model(
+    operation: django_operations.CreateModel, app_label: str, history: History
+) -> Rule:
+    if history.has_table((app_label, operation.name_lower), operation.options):
+        return rules.CREATE_MODEL
+    return rules.STATE_ONLY
+
+
+@_judges(django_operations.DeleteModel)
+def _delete_model(
+    operation: django_operations.DeleteModel, app_label: str, history: History
+) -> Rule:
+    model = history.model((app_label, operation.name_lower))
+    if model is not None and any(map(_holds_references, model.fields.values())):
+        return rules.DELETE_MODEL_RELATIONS
+    return rules.DELETE_MODEL
+
+
+@_judges(django_operations.RenameModel)
+def _rename_model(
+    operation: django_operations.RenameModel, app_label: str, history: History
+) -> Rule:
+    key = (app_label, operation.old_name_lower)
+    model = history.model(key)
+    if model is None or not model.options.get("db_table"):
+        return rules.RENAME_MODEL
+    if any(_has_join_table(field) for field in model.fields.values()) or any(
+        _has_join_table(field) and history.related(other, field) == key
+        for other, state in history.models.items()
+        for field in state.fields.values()
+    ):
+        return rules.RENAME_MODEL_M2M
+    return rules.STATE_ONLY
+
+
+@_judges(django_operations.AlterModelTable)
+def _alter_model_table(
+    operation: django_operations.AlterModelTable, app_label: str, history: History
+) -> Rule:
+    key = (app_label, operation.name_lower)
+    if history.model(key) and history.table(key) == (operation.table or "_".join(key)):
+        return rules.STATE_ONLY
+    return rules.ALTER_MODEL_TABLE
+
+
+@_judges(django_operations.AlterOrderWithRespectTo)
+def _alter_order_with_respect_to(
+    operation: django_operations.AlterOrderWithRespectTo,
+    app_label: str,
+    history: History,
+) -> Rule:
+    model = history.model((app_label, operation.name_lower))
+    before = model and model.options.get("order_with_respect_to")
+    after = operation.order_with_respect_to
+    if before and after:
+        return rules.STATE_ONLY
+    return rules.ADD_ORDER if after else rules.REMOVE_ORDER
+
+
+@_judges(django_operations.AlterUniqueTogether)
+def _alter_unique_together(
+    operation: django_operations.AlterUniqueTogether, app_label: str, history: History
+) -> Iterator[Rule]:
+    key = (app_label, operation.name_lower)
+    if history.model(key) is None:
+        yield rules.ALTER_UNKNOWN
+    before, after = _together(operation, key, history)
+    if before - after:
+        yield rules.REMOVE_UNIQUE_TOGETHER
+    for names in after - before:
+        unseen = _running_release_leaves_null(history, key, names)
+        yield rules.UNSEEN if unseen else rules.ADD_UNIQUE_TOGETHER
+
+
+@_judges(django_operations.AlterIndexTogether)
+def _alter_index_together(
+    operation: django_operations.AlterIndexTogether, app_label: str, history: History
+) -> Iterator[Rule]:
+    before, after = _together(operation, (app_label, operation.name_lower), history)
+    if after - before:
+        yield rules.ADD_INDEX
+    if before - after:
+        yield rules.REMOVE_INDEX
+
+
+# Fields
+
+
+@_judges(django_operations.AddField)
+def _add_field(
+    operation: django_operations.AddField, app_label: str, history: History
+) -> Rule:
+    field = operation.field
+    if field.primary_key:
+        return rules.STATE_ONLY
+    if field.many_to_many:
+        return rules.ADD_FIELD_M2M if _has_join_table(field) else rules.STATE_ONLY
+    if is_generated(field):
+        return rules.ADD_FIELD_GENERATED
+    if is_unique(field) and not field.null and not is_per_row(field.db_default):
+        return rules.ADD_FIELD_UNIQUE_NOT_NULL
+    if has_db_default(field):
+        return rules.ADD_FIELD_DB_DEFAULT
+    if not field.null:
+        return _add_not_null_field(field)
+    if is_unique(field):
+        return rules.ADD_FIELD_UNIQUE
+    if field.has_default() and field.default is not None:
+        return rules.ADD_FIELD_NULL_DEFAULT
+    if isinstance(field, ForeignKey):
+        return rules.ADD_FIELD_RELATION
+    return rules.ADD_FIELD
+
+
+def _add_not_null_field(field: AnyField) -> Rule:
+    if callable(field.default):
+        # Field.default is a class while no default is given.
+        return (
+            rules.ADD_FIELD_CALLABLE
+            if field.has_default()
+            else rules.ADD_FIELD_IMPLICIT
+        )
+    return rules.ADD_FIELD_NOT_NULL
+
+
+@_judges(django_operations.RemoveField)
+def _remove_field(
+    operation: django_operations.RemoveField, app_label: str, history: History
+) -> Rule:
+    key = (app_label, operation.model_name_lower)
+    if history.is_unseen(*key, operation.name):
+        return rules.UNSEEN
+    field = history.field(key, operation.name)
+    if field is None:
+        return rules.REMOVE_FIELD
+    if field.many_to_many:
+        return rules.REMOVE_FIELD_M2M if _has_join_table(field) else rules.STATE_ONLY
+    if is_generated(field):
+        return rules.REMOVE_FIELD_GENERATED
+    if _holds_references(field):
+        return rules.REMOVE_FIELD_RELATION
+    if _in_unique_set(history, key, operation.name):
+        return rules.REMOVE_FIELD_CONSTRAINED
+    if field.null or (has_db_default(field) and not is_unique(field)):
+        return rules.REMOVE_FIELD
+    return (
+        rules.REMOVE_FIELD_UNIQUE if is_unique(field) else rules.REMOVE_FIELD_NOT_NULL
+    )
+
+
+@_judges(django_operations.AlterField)
+def _alter_field(
+    operation: django_operations.AlterField, app_label: str, history: History
+) -> Judged:
+    key = (app_label, operation.model_name_lower)
+    altered = alteration_rules(history, key, operation.name, operation.field)
+    # What the running release can't see may change, as long as it can still insert.
+    if history.is_unseen(*key, operation.name) and insert_may_omit(operation.field):
+        return map(unless_seen, altered)
+    return altered
+
+
+@_judges(django_operations.RenameField)
+def _rename_field(
+    operation: django_operations.RenameField, app_label: str, history: History
+) -> Rule:
+    key = (app_label, operation.model_name_lower)
+    if history.is_unseen(*key, operation.old_name):
+        return rules.UNSEEN
+    field = history.field(key, operation.old_name)
+    if field is None or (field.many_to_many and not _has_join_table(field)):
+        return rules.STATE_ONLY if field else rules.RENAME_COLUMN
+    if field.many_to_many:
+        return rules.STATE_ONLY if field.db_table else rules.CHANGE_M2M
+    return rules.STATE_ONLY if field.db_column else rules.RENAME_COLUMN
+
+
+# Indexes and constraints
+
+
+@_judges(django_operations.AddConstraint)
+def _add_constraint(
+    operation: django_operations.AddConstraint, app_label: str, history: History
+) -> Rule:
+    key = (app_label, operation.model_name_lower)
+    constraint = operation.constraint
+    names = constraint_fields(constraint)
+    if isinstance(constraint, UniqueConstraint):
+        harmless = constraint.nulls_distinct is not False and (
+            _running_release_leaves_null(history, key, constraint.fields)
+        )
+    else:
+        harmless = bool(names) and all(history.is_unseen(*key, n) for n in names)
+    return rules.UNSEEN if harmless else rules.ADD_CONSTRAINT
+
+
+_judges(django_operations.RemoveConstraint)(_constant(rules.REMOVE_CONSTRAINT))
+_judges(django_operations.AddIndex)(_constant(rules.ADD_INDEX))
+_judges(django_operations.RemoveIndex)(_constant(rules.REMOVE_INDEX))
+_judges(django_operations.RenameIndex)(_constant(rules.RENAME_INDEX))
+
+# State alone, and comments
+
+_judges(
+    django_operations.AlterModelOptions,
+    django_operations.AlterModelManagers,
+    django_operations.AlterConstraint,
+)(_constant(rules.STATE_ONLY))
+_judges(django_operations.AlterModelTableComment)(_constant(rules.ALTER_COMMENT))
+
+
+# Code
+
+
+@_judges(django_operations.RunPython)
+def _run_python(
+    operation: django_operations.RunPython, app_label: str, history: History
+) -> Rule:
+    if operation.code is django_operations.RunPython.noop:
+        return rules.STATE_ONLY
+    return rules.RUN_PYTHON
+
+
+# django.contrib.postgres, whose module can be imported only where psycopg is installed
+
+_POSTGRES = "django.contrib.postgres.operations"
+JUDGES_BY_PATH |= {
+    f"{_POSTGRES}.CreateExtension": _constant(rules.CREATE_EXTENSION),
+    f"{_POSTGRES}.CreateCollation": _constant(rules.CREATE_COLLATION),
+    f"{_POSTGRES}.RemoveCollation": _constant(rules.REMOVE_COLLATION),
+    f"{_POSTGRES}.ValidateConstraint": _constant(rules.VALIDATE_CONSTRAINT),
+}
+
+
+# What the judges above have in common
+
+
+def _has_join_table(field: AnyField) -> bool:
+    """Whether Django makes the table of a many-to-many field by itself."""
+    return bool(field.many_to_many) and field.remote_field.through is None
+
+
+def _holds_references(field: AnyField) -> bool:
+    """Whether the database refuses to delete rows that the field refers to."""
+    if isinstance(field, ForeignKey):
+        return is_constrained(field)
+    return _has_join_table(field) and field.remote_field.db_constraint
+
+
+def _in_unique_set(history: History, key: ModelKey, name: str) -> bool:
+    model = history.model(key)
+    if model is None:
+        return False
+    together = normalize_together(model.options.get("unique_together", ()))
+    return any(name in names for names in together) or any(
+        isinstance(constraint, UniqueConstraint)
+        and name in constraint_fields(constraint)
+        for constraint in model.options.get("constraints", ())
+    )
+
+
+def _running_release_leaves_null(
+    history: History, key: ModelKey, names: Iterable[str]
+) -> bool:
+    """Whether a field among these is new and NULL in what the running release writes.
+
+    A unique set doesn't apply to such rows.
+    """
+    return any(
+        history.is_unseen(*key, name)
+        and (field := history.field(key, name)) is not None
+        and field.null
+        and not has_db_default(field)
+        for name in names
+    )
+
+
+def _together(
+    operation: Any, key: ModelKey, history: History
+) -> tuple[set[tuple[str, ...]], set[tuple[str, ...]]]:
+    model = history.model(key)
+    before = model.options.get(operation.option_name, ()) if model else ()
+    return set(normalize_together(before)), set(operation.option_value or ())
