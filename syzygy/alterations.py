@@ -12,7 +12,7 @@ from math import inf
 from typing import Any, TypeAlias
 
 from django.db.migrations.utils import resolve_relation
-from django.db.models import NOT_PROVIDED, Field, ForeignKey, GeneratedField
+from django.db.models import NOT_PROVIDED, ForeignKey, GeneratedField
 
 from syzygy import rules
 from syzygy.history import AnyField, History, ModelKey
@@ -36,6 +36,7 @@ _INTEGERS = {
 _TEXTS = {"CharField", "SlugField", "FileField", "FilePathField", "TextField"}
 # Types that take no argument which the database sees.
 _PLAIN = {
+    "BinaryField",
     "BooleanField",
     "DateField",
     "DateTimeField",
@@ -49,7 +50,6 @@ _PLAIN = {
 }
 # Arguments of any field that are judged on their own or that the database never sees.
 _JUDGED_ELSEWHERE = {
-    *Field.non_db_attrs,
     "db_column",
     "db_comment",
     "db_default",
@@ -90,6 +90,11 @@ def insert_may_omit(field: AnyField) -> bool:
     return bool(field.null)
 
 
+def has_join_table(field: AnyField) -> bool:
+    """Whether Django makes the table of a many-to-many field by itself."""
+    return bool(field.many_to_many) and field.remote_field.through is None
+
+
 def is_unique(field: AnyField) -> bool:
     """Whether the field is unique by itself.
 
@@ -117,18 +122,24 @@ def _compare(
         return
     if _column(name, old) != _column(name, new):
         yield rules.RENAME_COLUMN
-    if is_generated(old) or is_generated(new):
-        if _generated(old) != _generated(new):
-            yield rules.CHANGE_GENERATED
-    else:
+    if _generated(old) != _generated(new):
+        yield rules.CHANGE_GENERATED
+        return
+    if not is_generated(new):
         yield from _compare_types(table_of, old, new)
-        yield from _compare_attributes(old, new)
+    yield from _compare_attributes(old, new)
     if old.db_comment != new.db_comment:
         yield rules.ALTER_COMMENT
 
 
 def _compare_m2m(table_of: TableOf, old: AnyField, new: AnyField) -> Iterator[Rule]:
-    if _m2m(table_of, old) != _m2m(table_of, new):
+    if has_join_table(old) != has_join_table(new) or (
+        old.many_to_many != new.many_to_many
+    ):
+        yield rules.CHANGE_M2M
+    elif not has_join_table(new):
+        return
+    elif _m2m(table_of, old) != _m2m(table_of, new):
         yield rules.CHANGE_M2M
     else:
         yield from _compare_constraints(
@@ -185,8 +196,6 @@ def _values(field: AnyField) -> tuple[Any, ...]:
     if internal_type in _TEXTS:
         length = inf if internal_type == "TextField" else field.max_length or inf
         return ("text", 0, length)
-    if internal_type == "BinaryField":
-        return ("binary", 0, field.max_length or inf)
     if internal_type == "DecimalField":
         places = field.decimal_places
         return (("decimal", places), 0, inf if places is None else field.max_digits)
@@ -201,7 +210,8 @@ def _values(field: AnyField) -> tuple[Any, ...]:
 def _arguments(field: AnyField) -> str:
     """What a field that Django doesn't know tells the database about its type."""
     _, _, args, kwargs = field.deconstruct()
-    kwargs = {k: v for k, v in kwargs.items() if k not in _JUDGED_ELSEWHERE}
+    ignored = _JUDGED_ELSEWHERE.union(field.non_db_attrs)
+    kwargs = {k: v for k, v in kwargs.items() if k not in ignored}
     return repr((args, sorted(kwargs.items())))
 
 
@@ -226,11 +236,7 @@ def _table(history: History, model: ModelKey, target: Any) -> str:
 
 
 def _m2m(table_of: TableOf, field: AnyField) -> object:
-    if not field.many_to_many:
-        return None
-    remote = field.remote_field
-    through = remote.through and table_of(remote.through)
-    return through, field.db_table, table_of(remote.model)
+    return field.db_table, table_of(field.remote_field.model)
 
 
 def _target(table_of: TableOf, field: AnyField) -> object:

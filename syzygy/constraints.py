@@ -12,8 +12,17 @@ def constraint_fields(constraint: Any) -> set[str]:
 
     Empty for a constraint of a kind that tells none.
     """
+    condition = getattr(constraint, "condition", None)
+    return {*compared_fields(constraint), *_mentioned(condition)}
+
+
+def compared_fields(constraint: Any) -> set[str]:
+    """The names of the fields that a constraint compares between rows.
+
+    That is what is left without its condition: the fields of a unique constraint and of
+    an exclusion.
+    """
     names = set(getattr(constraint, "fields", ()))
-    names.update(_mentioned(getattr(constraint, "condition", None)))
     for expression in getattr(constraint, "expressions", ()):
         # An ExclusionConstraint holds pairs of an expression and an operator.
         operand = expression[0] if isinstance(expression, tuple | list) else expression
@@ -32,6 +41,45 @@ def _mentioned(expression: Any) -> Iterator[str]:
                 yield from _mentioned(child[1])
             else:
                 yield from _mentioned(child)
+    elif isinstance(expression, list | tuple):
+        for item in expression:
+            yield from _mentioned(item)
     elif hasattr(expression, "get_source_expressions"):
         for source in expression.get_source_expressions():
             yield from _mentioned(source)
+
+
+def refuses_null(condition: Any) -> bool:
+    """Whether a CHECK may refuse rows in which all that it mentions is NULL.
+
+    SQL takes a comparison with NULL as neither true nor false, and a CHECK lets that
+    pass. What expressions make of NULL isn't known.
+    """
+    return _truth_of_null(condition) is False
+
+
+def _truth_of_null(condition: Any) -> bool | None:
+    """What a condition is where all is NULL; ``None`` is neither true nor false."""
+    if not isinstance(condition, Q):
+        return False
+    truths = [
+        _truth_of_lookup(*child) if isinstance(child, tuple) else _truth_of_null(child)
+        for child in condition.children
+    ]
+    truth = _combine(condition.connector, truths)
+    return not truth if condition.negated and truth is not None else truth
+
+
+def _truth_of_lookup(lookup: str, value: Any) -> bool | None:
+    if lookup.rsplit(LOOKUP_SEP, maxsplit=1)[-1] == "isnull":
+        return bool(value)
+    return True if value is None else None
+
+
+def _combine(connector: str, truths: list[bool | None]) -> bool | None:
+    if connector == Q.XOR:
+        return None if None in truths else truths.count(True) % 2 == 1
+    decisive = connector == Q.OR
+    if decisive in truths:
+        return decisive
+    return None if None in truths else not decisive

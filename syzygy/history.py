@@ -15,7 +15,8 @@ from typing import Any, TypeAlias
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ModelState, ProjectState, StateApps
 from django.db.migrations.utils import resolve_relation
-from django.db.models import NOT_PROVIDED
+from django.db.models import NOT_PROVIDED, ForeignKey
+from django.db.models.options import normalize_together
 
 ModelKey: TypeAlias = tuple[str, str]
 # Which attributes a field has depends on its class, of which there is no end.
@@ -62,7 +63,15 @@ class History(ProjectState):
     def table(self, key: ModelKey) -> str:
         """The name of that model's table, before a database shortens it."""
         model = self.models.get(key)
-        return (model and model.options.get("db_table")) or "_".join(key)
+        if model is None:
+            return "_".join(key)
+        if model.options.get("proxy"):
+            for base in model.bases:
+                if isinstance(base, str):
+                    behind = resolve_relation(base, *key)
+                    if behind in self.models and behind != key:
+                        return self.table(behind)
+        return model.options.get("db_table") or "_".join(key)
 
     def related(self, key: ModelKey, field: AnyField) -> ModelKey:
         """The model that a relation of the model ``key`` points at."""
@@ -125,8 +134,10 @@ class History(ProjectState):
         """Django's, remembering where the model comes from."""
         super().rename_model(app_label, old_name, new_name)
         old, new = (app_label, old_name.lower()), (app_label, new_name.lower())
+        for key in [key for key in self._origins if key[:2] == new]:
+            del self._origins[key]
         for key in [key for key in self._origins if key[:2] == old]:
-            self._origins[new + key[2:]] = self._origins.pop(key)
+            self._rename_origin(key, new + key[2:])
 
     def add_field(
         self,
@@ -171,16 +182,68 @@ class History(ProjectState):
         Django's looks at every field of the project for references, and changes field
         objects that belong to the operations.
         """
-        model = self.models[app_label, model_name]
-        model.fields[new_name] = model.fields.pop(old_name)
-        if together := model.options.get("unique_together"):
-            model.options["unique_together"] = {
-                tuple(new_name if name == old_name else name for name in names)
-                for names in together
-            }
-        origin = self._origins.pop((app_label, model_name, old_name), None)
+        key = (app_label, model_name)
+        self._rename_origin((*key, old_name), (*key, new_name))
+        model = self.models.get(key)
+        if model is None:
+            if stray := self._stray_fields.pop((*key, old_name), None):
+                self._stray_fields[(*key, new_name)] = stray
+            return
+        renamed = model.fields.pop(old_name)
+        model.fields[new_name] = renamed
+        for option in ("unique_together", "index_together"):
+            if together := model.options.get(option):
+                model.options[option] = {
+                    tuple(new_name if name == old_name else name for name in names)
+                    for names in normalize_together(together)
+                }
+        self._rename_in_fields(key, old_name, new_name, renamed)
+
+    def _rename_in_fields(
+        self, key: ModelKey, old_name: str, new_name: str, renamed: AnyField
+    ) -> None:
+        """Rename a field where other fields name it, in copies of them."""
+        fields = self.models[key].fields
+        for name, field in fields.items():
+            if old_name in getattr(field, "field_names", ()):
+                fields[name] = field.clone()
+                fields[name].field_names = tuple(
+                    new_name if part == old_name else part for part in field.field_names
+                )
+        if not (renamed._unique or renamed.primary_key):
+            return  # No foreign key can refer to it.
+        for other, model in self.models.items():
+            for name, field in model.fields.items():
+                if (
+                    isinstance(field, ForeignKey)
+                    and old_name in field.to_fields
+                    and self.related(other, field) == key
+                ):
+                    model.fields[name] = field.clone()
+                    model.fields[name].to_fields = (new_name,)
+                    model.fields[name].remote_field.field_name = new_name
+
+    def _rename_origin(self, old: tuple[str, ...], new: tuple[str, ...]) -> None:
+        self._origins.pop(new, None)
+        origin = self._origins.pop(old, None)
         if origin is not None:
-            self._origins[app_label, model_name, new_name] = origin
+            self._origins[new] = origin
+
+    def remove_field(self, app_label: str, model_name: str, name: str) -> None:
+        """Django's, or forget a field of a model that isn't known."""
+        self._origins.pop((app_label, model_name, name), None)
+        if (app_label, model_name) in self.models:
+            super().remove_field(app_label, model_name, name)
+        else:
+            self._stray_fields.pop((app_label, model_name, name), None)
+
+    @property
+    def relations(self) -> Any:
+        """Django's, made anew each time: keeping them up to date would cost more."""
+        try:
+            return super().relations
+        finally:
+            self._relations = None
 
     @property
     def apps(self) -> StateApps:

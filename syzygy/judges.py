@@ -11,13 +11,14 @@ from typing import Any, TypeAlias, TypeVar
 
 from django.db.migrations import operations as django_operations
 from django.db.migrations.operations.base import Operation
-from django.db.models import ForeignKey, UniqueConstraint
+from django.db.models import CheckConstraint, ForeignKey, ForeignObject
 from django.db.models.options import normalize_together
 
 from syzygy import rules
 from syzygy.alterations import (
     alteration_rules,
     has_db_default,
+    has_join_table,
     insert_may_omit,
     is_constrained,
     is_generated,
@@ -25,7 +26,11 @@ from syzygy.alterations import (
     is_unique,
 )
 from syzygy.constants import Stage
-from syzygy.constraints import constraint_fields
+from syzygy.constraints import (
+    compared_fields,
+    constraint_fields,
+    refuses_null,
+)
 from syzygy.history import AnyField, History, ModelKey
 from syzygy.rules import Rule
 
@@ -80,8 +85,11 @@ def _create_model(
 def _delete_model(
     operation: django_operations.DeleteModel, app_label: str, history: History
 ) -> Rule:
-    model = history.model((app_label, operation.name_lower))
-    if model is not None and any(map(_holds_references, model.fields.values())):
+    key = (app_label, operation.name_lower)
+    model = history.model(key)
+    if model is not None and any(
+        _refuses_deletes(history, key, field) for field in model.fields.values()
+    ):
         return rules.DELETE_MODEL_RELATIONS
     return rules.DELETE_MODEL
 
@@ -94,8 +102,8 @@ def _rename_model(
     model = history.model(key)
     if model is None or not model.options.get("db_table"):
         return rules.RENAME_MODEL
-    if any(_has_join_table(field) for field in model.fields.values()) or any(
-        _has_join_table(field) and history.related(other, field) == key
+    if any(has_join_table(field) for field in model.fields.values()) or any(
+        has_join_table(field) and history.related(other, field) == key
         for other, state in history.models.items()
         for field in state.fields.values()
     ):
@@ -122,7 +130,7 @@ def _alter_order_with_respect_to(
     model = history.model((app_label, operation.name_lower))
     before = model and model.options.get("order_with_respect_to")
     after = operation.order_with_respect_to
-    if before and after:
+    if model and bool(before) == bool(after):
         return rules.STATE_ONLY
     return rules.ADD_ORDER if after else rules.REMOVE_ORDER
 
@@ -138,7 +146,7 @@ def _alter_unique_together(
     if before - after:
         yield rules.REMOVE_UNIQUE_TOGETHER
     for names in after - before:
-        unseen = _running_release_leaves_null(history, key, names)
+        unseen = _leaves_null(history, key, names)
         yield rules.UNSEEN if unseen else rules.ADD_UNIQUE_TOGETHER
 
 
@@ -161,20 +169,20 @@ def _add_field(
     operation: django_operations.AddField, app_label: str, history: History
 ) -> Rule:
     field = operation.field
-    if field.primary_key:
-        return rules.STATE_ONLY
     if field.many_to_many:
-        return rules.ADD_FIELD_M2M if _has_join_table(field) else rules.STATE_ONLY
+        return rules.ADD_FIELD_M2M if has_join_table(field) else rules.STATE_ONLY
+    if not _has_column(field):
+        return rules.STATE_ONLY
     if is_generated(field):
         return rules.ADD_FIELD_GENERATED
-    if is_unique(field) and not field.null and not is_per_row(field.db_default):
-        return rules.ADD_FIELD_UNIQUE_NOT_NULL
+    if is_unique(field) and not is_per_row(field.db_default):
+        if not field.null or has_db_default(field):
+            return rules.ADD_FIELD_UNIQUE_NOT_NULL
+        return rules.ADD_FIELD_UNIQUE
     if has_db_default(field):
         return rules.ADD_FIELD_DB_DEFAULT
     if not field.null:
         return _add_not_null_field(field)
-    if is_unique(field):
-        return rules.ADD_FIELD_UNIQUE
     if field.has_default() and field.default is not None:
         return rules.ADD_FIELD_NULL_DEFAULT
     if isinstance(field, ForeignKey):
@@ -204,14 +212,16 @@ def _remove_field(
     if field is None:
         return rules.REMOVE_FIELD
     if field.many_to_many:
-        return rules.REMOVE_FIELD_M2M if _has_join_table(field) else rules.STATE_ONLY
+        return rules.REMOVE_FIELD_M2M if has_join_table(field) else rules.STATE_ONLY
+    if not _has_column(field):
+        return rules.STATE_ONLY
     if is_generated(field):
         return rules.REMOVE_FIELD_GENERATED
-    if _holds_references(field):
+    if _refuses_deletes(history, key, field):
         return rules.REMOVE_FIELD_RELATION
     if _in_unique_set(history, key, operation.name):
         return rules.REMOVE_FIELD_CONSTRAINED
-    if field.null or (has_db_default(field) and not is_unique(field)):
+    if insert_may_omit(field):
         return rules.REMOVE_FIELD
     return (
         rules.REMOVE_FIELD_UNIQUE if is_unique(field) else rules.REMOVE_FIELD_NOT_NULL
@@ -224,9 +234,12 @@ def _alter_field(
 ) -> Judged:
     key = (app_label, operation.model_name_lower)
     altered = alteration_rules(history, key, operation.name, operation.field)
-    # What the running release can't see may change, as long as it can still insert.
-    if history.is_unseen(*key, operation.name) and insert_may_omit(operation.field):
-        return map(unless_seen, altered)
+    if history.is_unseen(*key, operation.name):
+        # What the running release can't see may change, unless that keeps it from
+        # inserting rows.
+        old = history.field(key, operation.name)
+        if insert_may_omit(operation.field) or not (old and insert_may_omit(old)):
+            return map(unless_seen, altered)
     return altered
 
 
@@ -238,7 +251,7 @@ def _rename_field(
     if history.is_unseen(*key, operation.old_name):
         return rules.UNSEEN
     field = history.field(key, operation.old_name)
-    if field is None or (field.many_to_many and not _has_join_table(field)):
+    if field is None or (field.many_to_many and not has_join_table(field)):
         return rules.STATE_ONLY if field else rules.RENAME_COLUMN
     if field.many_to_many:
         return rules.STATE_ONLY if field.db_table else rules.CHANGE_M2M
@@ -254,13 +267,16 @@ def _add_constraint(
 ) -> Rule:
     key = (app_label, operation.model_name_lower)
     constraint = operation.constraint
-    names = constraint_fields(constraint)
-    if isinstance(constraint, UniqueConstraint):
-        harmless = constraint.nulls_distinct is not False and (
-            _running_release_leaves_null(history, key, constraint.fields)
+    if isinstance(constraint, CheckConstraint):
+        names = constraint_fields(constraint)
+        harmless = all(history.is_unseen(*key, name) for name in names) and not (
+            _leaves_null(history, key, names) and refuses_null(constraint.condition)
         )
+    elif getattr(constraint, "nulls_distinct", None) is False:
+        harmless = False
     else:
-        harmless = bool(names) and all(history.is_unseen(*key, n) for n in names)
+        names = compared_fields(constraint)
+        harmless = _leaves_null(history, key, names)
     return rules.UNSEEN if harmless else rules.ADD_CONSTRAINT
 
 
@@ -305,16 +321,22 @@ JUDGES_BY_PATH |= {
 # What the judges above have in common
 
 
-def _has_join_table(field: AnyField) -> bool:
-    """Whether Django makes the table of a many-to-many field by itself."""
-    return bool(field.many_to_many) and field.remote_field.through is None
+def _has_column(field: AnyField) -> bool:
+    """Whether the field, no many-to-many one, has a column of its own."""
+    stands_for_others = isinstance(field, ForeignObject) and not isinstance(
+        field, ForeignKey
+    )
+    return not (field.primary_key or stands_for_others)
 
 
-def _holds_references(field: AnyField) -> bool:
-    """Whether the database refuses to delete rows that the field refers to."""
+def _refuses_deletes(history: History, key: ModelKey, field: AnyField) -> bool:
+    """Whether the database refuses to delete rows of other models for this field."""
     if isinstance(field, ForeignKey):
-        return is_constrained(field)
-    return _has_join_table(field) and field.remote_field.db_constraint
+        left_to_database = hasattr(field.remote_field.on_delete, "on_delete_sql")
+        constrained = is_constrained(field) and not left_to_database
+    else:
+        constrained = has_join_table(field) and field.remote_field.db_constraint
+    return constrained and history.related(key, field) != key
 
 
 def _in_unique_set(history: History, key: ModelKey, name: str) -> bool:
@@ -323,15 +345,13 @@ def _in_unique_set(history: History, key: ModelKey, name: str) -> bool:
         return False
     together = normalize_together(model.options.get("unique_together", ()))
     return any(name in names for names in together) or any(
-        isinstance(constraint, UniqueConstraint)
+        not isinstance(constraint, CheckConstraint)
         and name in constraint_fields(constraint)
         for constraint in model.options.get("constraints", ())
     )
 
 
-def _running_release_leaves_null(
-    history: History, key: ModelKey, names: Iterable[str]
-) -> bool:
+def _leaves_null(history: History, key: ModelKey, names: Iterable[str]) -> bool:
     """Whether a field among these is new and NULL in what the running release writes.
 
     A unique set doesn't apply to such rows.
@@ -349,5 +369,5 @@ def _together(
     operation: Any, key: ModelKey, history: History
 ) -> tuple[set[tuple[str, ...]], set[tuple[str, ...]]]:
     model = history.model(key)
-    before = model.options.get(operation.option_name, ()) if model else ()
-    return set(normalize_together(before)), set(operation.option_value or ())
+    before = model.options.get(operation.option_name) if model else None
+    return set(normalize_together(before or ())), set(operation.option_value or ())

@@ -60,13 +60,22 @@ def operation_rules(
     declared = to_stage(getattr(operation, "stage", None))
     if declared is not None:
         return (_declared(declared),)
+    try:
+        return _ask(operation, app_label, history)
+    except NotAStage:
+        raise
+    except Exception:  # noqa: BLE001 - a third party's class need not be like its base
+        return (rules.UNKNOWN,)
+
+
+def _ask(operation: Operation, app_label: str, history: History) -> tuple[Rule, ...]:
     judge, model_attribute = _find(type(operation))
     key = model_attribute and (app_label, getattr(operation, model_attribute))
     if key and not history.has_table(key):
         return (rules.STATE_ONLY,)
     judged = tuple(_normalized(judge(operation, app_label, history)))
     if key and history.is_unseen(*key):
-        return tuple({unless_seen(rule): None for rule in judged})
+        judged = tuple({unless_seen(rule): None for rule in judged})
     return judged or (rules.STATE_ONLY,)
 
 
@@ -109,14 +118,17 @@ def _normalized(judged: Judged) -> Iterable[Rule]:
 def _find(cls: type[Operation]) -> tuple[Judge, str | None]:
     """What judges operations of a class, and their attribute that names the model."""
     if cls not in _FOUND:
-        paths = {f"{base.__module__}.{base.__qualname__}": base for base in cls.__mro__}
         judges = (
             judge
-            for path, base in paths.items()
-            if (judge := JUDGES.get(base) or JUDGES_BY_PATH.get(path))
+            for base in cls.__mro__
+            if (judge := JUDGES.get(base) or JUDGES_BY_PATH.get(_path(base)))
         )
         _FOUND[cls] = next(judges, _judge_unknown), _model_attribute(cls)
     return _FOUND[cls]
+
+
+def _path(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _judge_unknown(operation: Operation, app_label: str, history: History) -> Rule:
@@ -181,10 +193,18 @@ def _judge_all(
     operations: Sequence[Operation], app_label: str, history: History
 ) -> list[Rule]:
     judged: list[Rule] = []
-    for position, operation in enumerate(operations):
+    is_branch = False
+    for position, operation in enumerate(operations, start=1):
         judged += operation_rules(operation, app_label, history)
-        if position + 1 < len(operations):
+        if any(map(_looks_at_state, operations[position:])):
             # Each sees what the ones before it did, and nobody else does.
-            history = history.branch() if position == 0 else history
+            history = history if is_branch else history.branch()
+            is_branch = True
             history.advance(operation, app_label)
     return judged
+
+
+def _looks_at_state(operation: Operation) -> bool:
+    if isinstance(operation, django_operations.RunSQL):
+        return bool(operation.state_operations)
+    return not isinstance(operation, django_operations.RunPython)

@@ -7,7 +7,7 @@ Pure: the settings come as a :class:`Policy`, the state before the migration as 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
 from django.db.migrations import Migration
@@ -116,16 +116,18 @@ def decide(
     """
     try:
         settled = _settle(migration, policy)
-        if settled is not None and not (plan and settled.stage is Stage.POST_DEPLOY):
-            skip(migration, history, origin=_key(migration) if plan else None)
-            return settled
+    except NotAStage as error:
+        skip(migration, history)
+        raise _not_a_stage(migration, error) from None
+    if settled is not None:
+        if plan and settled.stage is Stage.POST_DEPLOY:
+            return settled._replace(unseen=_touches_unseen(migration, history, plan))
+        skip(migration, history, origin=_key(migration) if plan else None)
+        return settled
+    try:
         own, in_plan = _judge(migration, history, plan)
     except NotAStage as error:
-        raise AmbiguousStage(
-            f'Migration "{migration}" declares a stage that is none: {error}'
-        ) from None
-    if settled is not None:
-        return settled._replace(unseen=_is_unseen(in_plan))
+        raise _not_a_stage(migration, error) from None
     decision = infer(own)
     relaxed = infer(in_plan) if plan else None
     if relaxed is not None and relaxed.stage is not Stage.POST_DEPLOY:
@@ -165,6 +167,12 @@ def _settle(migration: Migration, policy: Policy) -> Decision | None:
     return None
 
 
+def _not_a_stage(migration: Migration, error: NotAStage) -> AmbiguousStage:
+    return AmbiguousStage(
+        f'Migration "{migration}" declares a stage that is none: {error}'
+    )
+
+
 def _judge(
     migration: Migration, history: History, plan: Collection[Hashable]
 ) -> tuple[Judgement, Judgement]:
@@ -172,19 +180,63 @@ def _judge(
     key = _key(migration)
     own: Judgement = []
     in_plan: Judgement = []
-    history.origin = key
+    error = None
     for operation in migration.operations:
-        history.unseen = (key,)
-        judged = operation_rules(operation, migration.app_label, history)
-        own += [(operation, rule) for rule in judged]
-        if plan and any(rule.stage is not Stage.PRE_DEPLOY for rule in judged):
-            history.unseen = plan
-            judged = operation_rules(operation, migration.app_label, history)
-        in_plan += [(operation, rule) for rule in judged]
-        history.advance(operation, migration.app_label)
+        judged: tuple[Rule, ...] = ()
+        try:
+            judged = _ask(operation, migration.app_label, history, [key])
+            own += [(operation, rule) for rule in judged]
+            if plan and any(rule.stage is not Stage.PRE_DEPLOY for rule in judged):
+                judged = _ask(operation, migration.app_label, history, plan)
+            in_plan += [(operation, rule) for rule in judged]
+        except NotAStage as raised:
+            error = raised
+        _advance(operation, migration, history, judged)
     if not plan:
         history.forget_origins()
+    if error is not None:
+        raise error
     return own, in_plan
+
+
+def _touches_unseen(
+    migration: Migration, history: History, plan: Collection[Hashable]
+) -> bool:
+    """Whether all that a migration touches is created by the plan."""
+    unseen = True
+    for operation in migration.operations:
+        try:
+            judged = _ask(operation, migration.app_label, history, plan)
+        except NotAStage:
+            judged = (rules.UNKNOWN,)
+        unseen = unseen and all(
+            rule in (rules.UNSEEN, rules.CREATE_MODEL) or not rule.has_effect
+            for rule in judged
+        )
+        _advance(operation, migration, history, judged)
+    return unseen
+
+
+def _ask(
+    operation: Operation,
+    app_label: str,
+    history: History,
+    unseen: Collection[Hashable],
+) -> tuple[Rule, ...]:
+    history.unseen = unseen
+    return operation_rules(operation, app_label, history)
+
+
+def _advance(
+    operation: Operation,
+    migration: Migration,
+    history: History,
+    judged: Iterable[Rule],
+) -> None:
+    """Move ``history`` on; what an operation creates in the state alone isn't new."""
+    is_real = any(rule.has_effect for rule in judged)
+    history.origin = _key(migration) if is_real else None
+    history.advance(operation, migration.app_label)
 
 
 def infer(judgement: Judgement) -> Decision | None:
@@ -215,13 +267,6 @@ def infer(judgement: Judgement) -> Decision | None:
         deciding=deciding,
         note="" if deciding else rules.STATE_ONLY.why,
         uncertain=uncertain,
-    )
-
-
-def _is_unseen(in_plan: Judgement) -> bool:
-    return all(
-        rule in (rules.UNSEEN, rules.CREATE_MODEL) or not rule.has_effect
-        for _, rule in in_plan
     )
 
 
