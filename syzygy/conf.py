@@ -97,8 +97,9 @@ def _read(found: list[Problem]) -> Configuration:
 
 
 def label_is_third_party(app_label: str) -> bool:
-    """Whether that installed app is a third party's."""
-    return is_third_party(apps.get_app_config(app_label))
+    """Whether that app is installed and a third party's."""
+    app_config = apps.app_configs.get(app_label)
+    return app_config is not None and is_third_party(app_config)
 
 
 def is_swapped(label: str, setting: str) -> bool:

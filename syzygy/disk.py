@@ -15,11 +15,17 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 from django.apps import AppConfig, apps
-from django.db.migrations import Migration, RenameModel
+from django.db.migrations import AlterField, Migration, RenameModel
 from django.db.migrations.exceptions import BadMigrationError
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations.base import Operation
 
-from syzygy.graph import MigrationKey, dependencies, topological
+from syzygy.graph import (
+    MigrationKey,
+    dependencies,
+    topological,
+    without_replaced,
+)
 
 _SUFFIXES = frozenset(all_suffixes())
 
@@ -72,7 +78,7 @@ def migration_folder(app_config: AppConfig) -> MigrationFolder | None:
     ``__init__``.
     """
     package, locations = _find(app_config)
-    names = sorted(name for name in _module_names(locations) if name[0] not in "_~")
+    names = sorted(_module_names(locations))
     if not names:
         return None
     return MigrationFolder(app_config.label, package, locations, tuple(names))
@@ -81,9 +87,10 @@ def migration_folder(app_config: AppConfig) -> MigrationFolder | None:
 def has_migration(app_config: AppConfig, name: str) -> bool:
     """Whether an app has a migration of that name."""
     _, locations = _find(app_config)
-    return any(
+    is_file = name[0] not in "_~" and any(
         os.path.exists(os.path.join(location, f"{name}.py")) for location in locations
-    ) or name in _module_names(locations)
+    )
+    return is_file or name in _module_names(locations)
 
 
 def _find(app_config: AppConfig) -> tuple[str, tuple[str, ...]]:
@@ -99,7 +106,11 @@ def _find(app_config: AppConfig) -> tuple[str, tuple[str, ...]]:
 
 
 def _module_names(locations: Iterable[str]) -> set[str]:
-    """What ``pkgutil.iter_modules()`` finds, but for packages, in less time."""
+    """The modules that Django takes for migrations.
+
+    What ``pkgutil.iter_modules()`` finds, in less time, but for packages and names that
+    begin with an underscore or a tilde.
+    """
     names = set()
     for location in locations:
         if os.path.isdir(location):
@@ -110,38 +121,49 @@ def _module_names(locations: Iterable[str]) -> set[str]:
         else:
             modules = pkgutil.iter_modules([location])
             names.update(module.name for module in modules if not module.ispkg)
-    return names
+    return {name for name in names if name[0] not in "_~"}
 
 
-def ancestors(migrations: Mapping[MigrationKey, Migration]) -> list[Migration]:
-    """What these migrations need, directly or not, each after those that it needs.
+def history_of(
+    migrations: Mapping[MigrationKey, Migration],
+) -> dict[MigrationKey, Migration]:
+    """All migrations of the project, each after those that it needs.
 
-    Empty if they aren't those on disk. Only the history of their own apps is read,
-    unless a model is renamed, which may concern any app.
+    Those given come after what they need and before all else. Empty if they aren't
+    those on disk, or if those can't be read.
     """
-    labels = {app_label for app_label, _ in migrations}
-    if renames_models(migrations.values()):
-        labels.update(apps.app_configs)
     known: dict[MigrationKey, type[Migration]] = {}
-    for label in labels & apps.app_configs.keys():
-        if folder := migration_folder(apps.get_app_config(label)):
+    for app_config in apps.get_app_configs():
+        if folder := migration_folder(app_config):
             known |= folder.load(folder.names)
     if any(known.get(key) is not type(m) for key, m in migrations.items()):
-        return []
+        return {}
+    known = without_replaced(known, keep=migrations)
     order = topological([*migrations, *sorted(known)], dependencies(known).__getitem__)
-    # What comes before the last of them is what they need, for they come first.
-    end = max(order.index(key) for key in migrations)
-    return [
-        known[app_label, name](name, app_label)
-        for app_label, name in order[:end]
-        if (app_label, name) not in migrations
-    ]
+    return {
+        key: migrations[key] if key in migrations else known[key](key[1], key[0])
+        for key in order
+    }
 
 
-def renames_models(migrations: Iterable[Migration]) -> bool:
-    """Whether one of these migrations renames a model, which concerns other apps."""
+def concerns_other_apps(migrations: Iterable[Migration]) -> bool:
+    """Whether what these migrations do depends on what was done in other apps.
+
+    That is so for a model that is renamed, to which others may refer, and for a
+    relation that is altered, whose target may have been renamed.
+    """
     return any(
-        isinstance(operation, RenameModel)
+        _concerns_other_apps(operation)
         for migration in migrations
         for operation in migration.operations
     )
+
+
+def _concerns_other_apps(operation: Operation) -> bool:
+    if isinstance(operation, AlterField):
+        return bool(operation.field.remote_field)
+    parts: list[Operation] = [
+        *getattr(operation, "database_operations", ()),
+        *getattr(operation, "state_operations", ()),
+    ]
+    return isinstance(operation, RenameModel) or any(map(_concerns_other_apps, parts))

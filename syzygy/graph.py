@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TypeAlias, TypeVar
 
 from django.db.migrations import Migration
 
 MigrationKey: TypeAlias = tuple[str, str]
 # What tells its dependencies: a migration, or the class that makes one.
 AnyMigration: TypeAlias = Migration | type[Migration]
+AnyMigrationT = TypeVar("AnyMigrationT", bound=AnyMigration)
 NeedsTable: TypeAlias = dict[MigrationKey, tuple[MigrationKey, ...]]
 Needs: TypeAlias = Callable[[MigrationKey], Iterable[MigrationKey]]
 
@@ -90,8 +91,7 @@ class _Resolver:
         if name in ("__first__", "__latest__"):
             if app_label == current_app:
                 return ()
-            of_app = self._by_app[app_label]
-            return of_app if name == "__latest__" else filter(self._is_first, of_app)
+            return self._ends(app_label, name)
         key = (app_label, name)
         passed = set()
         while key not in self._migrations and key not in passed:
@@ -99,9 +99,42 @@ class _Resolver:
             key = self._replacements.get(key, key)
         return (key,) if key in self._migrations else ()
 
-    def _is_first(self, key: MigrationKey) -> bool:
-        parents = self._migrations[key].dependencies
-        return all(app_label != key[0] for app_label, _ in parents)
+    def _ends(self, app_label: str, name: str) -> Iterable[MigrationKey]:
+        """The first or the last migration of an app; of several, Django takes one."""
+        parents = {
+            key: {
+                parent
+                for parent in self._migrations[key].dependencies
+                if parent[0] == app_label
+            }
+            for key in self._by_app[app_label]
+        }
+        if name == "__first__":
+            ends = [key for key in parents if not parents[key]]
+        else:
+            inner = {parent for found in parents.values() for parent in found}
+            ends = [key for key in parents if key not in inner]
+        return sorted(ends)[:1]
+
+
+def without_replaced(
+    migrations: Mapping[MigrationKey, AnyMigrationT],
+    keep: Collection[MigrationKey] = (),
+) -> dict[MigrationKey, AnyMigrationT]:
+    """The migrations without those that squashed ones replace.
+
+    If one of those is to be kept, without its squashed one instead.
+    """
+    left = dict(migrations)
+    for key, migration in migrations.items():
+        replaced = [tuple(parent) for parent in migration.replaces]
+        present = [parent for parent in replaced if parent in migrations]
+        if present and any(parent in keep for parent in present):
+            left.pop(key, None)
+        else:
+            for app_label, name in migration.replaces:
+                left.pop((app_label, name), None)
+    return left
 
 
 def inverted(needs: NeedsTable) -> NeedsTable:
@@ -120,26 +153,29 @@ def baselined(
 ) -> set[MigrationKey]:
     """The history of each app in ``baseline`` up to and including that migration.
 
-    Where the migration is replaced by a squashed one, that counts if the migration is
-    the last that it replaces.
+    What the migration needs in other apps of the baseline is their history, too. Where
+    the migration is replaced by a squashed one, that counts if the migration is the
+    last that it replaces.
     """
-    stack = []
+    found: set[MigrationKey] = set()
     for key in baseline.items():
         if key in migrations:
-            stack.append(key)
+            found |= _ancestors(key, needs) | {key}
             continue
         for squashed, migration in migrations.items():
-            if key in [tuple(replaced) for replaced in migration.replaces]:
-                is_last = tuple(migration.replaces[-1]) == key
-                stack += [squashed] if is_last else _same_app(squashed, needs)
-    found: set[MigrationKey] = set()
+            if key in migration.replaces:
+                found |= _ancestors(squashed, needs)
+                if migration.replaces[-1] == key:
+                    found.add(squashed)
+    return {key for key in found if key[0] in baseline}
+
+
+def _ancestors(key: MigrationKey, needs: Needs) -> set[MigrationKey]:
+    ancestors: set[MigrationKey] = set()
+    stack = [key]
     while stack:
-        key = stack.pop()
-        if key not in found:
-            found.add(key)
-            stack += _same_app(key, needs)
-    return found
-
-
-def _same_app(key: MigrationKey, needs: Needs) -> list[MigrationKey]:
-    return [need for need in needs(key) if need[0] == key[0]]
+        for need in needs(stack.pop()):
+            if need not in ancestors:
+                ancestors.add(need)
+                stack.append(need)
+    return ancestors

@@ -13,7 +13,14 @@ from django.db.migrations import AddField, AlterField, CreateModel, Migration
 from syzygy import conf
 from syzygy.disk import MigrationFolder, migration_folder
 from syzygy.exceptions import AmbiguousStage
-from syzygy.graph import MigrationKey, Needs, baselined, dependencies, topological
+from syzygy.graph import (
+    MigrationKey,
+    Needs,
+    baselined,
+    dependencies,
+    topological,
+    without_replaced,
+)
 from syzygy.history import History
 from syzygy.stages import decide, skip
 from syzygy.third_party import is_third_party
@@ -161,14 +168,7 @@ class Inspection:
 
     def _decide(self) -> dict[str, list[Migration]]:
         """Note what is ambiguous; return, by app, what more history could change."""
-        replaced = {
-            (app_label, name)
-            for squashed in self._migrations.values()
-            for app_label, name in squashed.replaces
-        }
-        migrations = self._migrations
-        if replaced:
-            migrations = {k: m for k, m in migrations.items() if k not in replaced}
+        migrations = without_replaced(self._migrations)
         needs = dependencies(migrations).__getitem__
         baseline = self._baseline(migrations, needs)
         policy = self._configuration.policy(baseline)

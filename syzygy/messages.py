@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from syzygy.constants import Stage
@@ -41,13 +41,17 @@ def baseline_line(baseline: Mapping[str, str]) -> str:
     return f"{BASELINE} = {json.dumps(dict(sorted(baseline.items())))}"
 
 
-def plan_conflict(paths: Sequence[Sequence[Step]], existing: Collection[str]) -> str:
+def plan_conflict(
+    pairs: Sequence[tuple[Step, Step]], path: Sequence[Step], existing: Collection[str]
+) -> str:
     """Why a plan can't be split, and the ways out.
 
-    Each path leads from a migration that has to wait until after the rollout to one
-    that can't, over those by which the second needs the first.
+    Of each pair, in the order of the plan, the second needs the first, which has to
+    wait until after the rollout, while the second can't. The ``path`` leads from the
+    first pair's first to its second, over those by which the second needs the first;
+    ``existing`` are the overrides that there are.
     """
-    post, *between, pre = paths[0]
+    post, *between, pre = path
     verb = "be undone" if post.backward else "run"
     through = "".join(f', through "{step.migration}"' for step in between)
     conflict = (
@@ -56,34 +60,46 @@ def plan_conflict(paths: Sequence[Sequence[Step]], existing: Collection[str]) ->
         f"which has to wait until after the rollout ({post.decision})."
     )
     likewise = [
-        f'Likewise "{path[-1].migration}" needs "{path[0].migration}".'
-        for path in paths[1:]
+        f'Likewise "{needing.migration}" needs "{needed.migration}".'
+        for needed, needing in pairs[1:]
     ]
     stage = Stage.POST_DEPLOY if post.backward else Stage.PRE_DEPLOY
-    stages = {str(path[0].migration): stage for path in paths}
+    stages = {str(needed.migration): stage for needed, _ in pairs}
     override = (
         "If no running release uses what has to wait, it needn't; put into the "
         f"settings:\n    {override_line(stages, existing)}"
     )
-    way = _roll_back_first(post) if post.backward else _apply_first(post)
+    way = _roll_back_first(pairs) if post.backward else _apply_first(pairs)
     return "\n".join([conflict, *likewise, way, override])
 
 
-def _apply_first(post: Step) -> str:
-    app_label, name = post.key
+def _apply_first(pairs: Sequence[tuple[Step, Step]]) -> str:
+    last = {needed.migration.app_label: needed.migration.name for needed, _ in pairs}
+    commands = _commands(f"{app_label} {name}" for app_label, name in last.items())
     return (
         "If the release that it came with is rolled out everywhere by now, its "
-        "post-deploy migrations are overdue; apply them first:\n"
-        f"    python manage.py migrate {app_label} {name}\n"
+        f"post-deploy migrations are overdue; apply them first:\n{commands}\n"
         "If not, deploy the release that it came with before this one."
     )
 
 
-def _roll_back_first(post: Step) -> str:
+def _roll_back_first(pairs: Sequence[tuple[Step, Step]]) -> str:
+    targets = {
+        needed.migration.app_label: (
+            f"{needing.migration.app_label} {needing.migration.name}"
+            if needing.migration.app_label == needed.migration.app_label
+            else _before(needed.migration)
+        )
+        for needed, needing in pairs
+    }
     return (
         "Roll back in two deployments, the first of them up to here:\n"
-        f"    python manage.py migrate {_before(post.migration)}"
+        f"{_commands(targets.values())}"
     )
+
+
+def _commands(arguments: Iterable[str]) -> str:
+    return "\n".join(f"    python manage.py migrate {words}" for words in arguments)
 
 
 def _before(migration: Migration) -> str:

@@ -8,7 +8,7 @@ from the settings and from the migration files. What they answer is decided by
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
@@ -123,21 +123,31 @@ def _decide(
     """Decide on a plan, looking into its past only if something depends on that."""
     configuration = conf.read()
     migrations = {_key(migration): migration for migration, _ in plan}
-    applied: list[Migration] = []
+    order = [migration for migration, _ in plan]
+    if any(backward for _, backward in plan):
+        order.reverse()
+    decisions, policy = _decide_after([], order, {}, plan, configuration)
+    if configuration.baseline or not all(map(_is_certain, decisions.values())):
+        known = disk.history_of(migrations)
+        last = max((i for i, key in enumerate(known) if key in migrations), default=-1)
+        before = [m for k, m in list(known.items())[:last] if k not in migrations]
+        decisions, policy = _decide_after(before, order, known, plan, configuration)
+    return decisions, policy
+
+
+def _decide_after(
+    before: list[Migration],
+    order: list[Migration],
+    known: Mapping[MigrationKey, Migration],
+    plan: Plan,
+    configuration: conf.Configuration,
+) -> tuple[dict[MigrationKey, Decision | AmbiguousStage], Policy]:
+    known = known or {_key(migration): migration for migration in order}
+    needs = dependencies(known).__getitem__
+    policy = configuration.policy(baselined(configuration.baseline, known, needs))
     backward = any(backward for _, backward in plan)
-    while True:
-        known = {**{_key(m): m for m in applied}, **migrations}
-        needs = dependencies(known)
-        policy = configuration.policy(
-            baselined(configuration.baseline, known, needs.__getitem__)
-        )
-        before = [*applied, *migrations.values()] if backward else applied
-        decisions = decide_plan(plan, before, History(conf.is_swapped), policy)
-        if applied or all(_is_certain(decision) for decision in decisions.values()):
-            return decisions, policy
-        applied = disk.ancestors(migrations)
-        if not applied:
-            return decisions, policy
+    walked = [*before, *order] if backward else before
+    return decide_plan(plan, walked, History(conf.is_swapped), policy), policy
 
 
 def _is_certain(decision: Decision | AmbiguousStage) -> bool:

@@ -132,7 +132,8 @@ def decide(
     relaxed = infer(in_plan) if plan else None
     if relaxed is not None and relaxed.stage is not Stage.POST_DEPLOY:
         if decision is None:
-            return relaxed
+            # The new release uses what is created as this migration leaves it.
+            return relaxed._replace(required=relaxed.stage is not None, unseen=True)
         return decision._replace(unseen=True)
     if decision is not None:
         return decision

@@ -131,15 +131,16 @@ def stage_plan(
         and (step.backward or not step.decision.unseen)
     ]
     if conflicts:
-        paths = [_path(step.key, steps, needed_by) for step in conflicts]
-        raise AmbiguousPlan(messages.plan_conflict(paths, policy.override))
+        pairs = [(step, steps[needed_by[step.key].last]) for step in conflicts]
+        path = _path(conflicts[0].key, steps, needed_by)
+        raise AmbiguousPlan(messages.plan_conflict(pairs, path, policy.override))
     staged: dict[MigrationKey, Step] = {}
     for key, step in steps.items():
         staged[key] = step
         if key in needed_by:
             if step.stage is Stage.POST_DEPLOY:
-                path = _path(key, steps, needed_by)
-                staged[key] = step._replace(because=path[-1].migration)
+                because = steps[needed_by[key].last].migration
+                staged[key] = step._replace(because=because)
         elif step.stage is Stage.POST_DEPLOY:
             staged[key] = step._replace(is_postponed=True)
         elif blocker := _first_postponed(needs(key), staged):
@@ -148,35 +149,42 @@ def stage_plan(
     return list(staged.values())
 
 
+class _Need(NamedTuple):
+    """What needs a migration before the rollout: the next one on the way to the last.
+
+    The last is one that has to run before the rollout; it is its own last.
+    """
+
+    following: MigrationKey
+    last: MigrationKey
+
+
 def _needed_before_rollout(
     steps: Mapping[MigrationKey, Step], needs: Needs
-) -> dict[MigrationKey, MigrationKey | None]:
-    """What has to run before the rollout, and which next migration needs it to."""
-    needed_by: dict[MigrationKey, MigrationKey | None] = {}
+) -> dict[MigrationKey, _Need]:
+    """What has to run before the rollout, and what for."""
+    needed_by: dict[MigrationKey, _Need] = {}
     for key, step in reversed(list(steps.items())):
         if step.is_pinned and step.stage is Stage.PRE_DEPLOY:
-            needed_by.setdefault(key, None)
+            needed_by[key] = _Need(key, key)
         if key in needed_by:
             for need in sorted(needs(key)):
                 if need in steps:
-                    needed_by.setdefault(need, key)
+                    needed_by.setdefault(need, _Need(key, needed_by[key].last))
     return needed_by
 
 
 def _path(
     key: MigrationKey,
     steps: Mapping[MigrationKey, Step],
-    needed_by: Mapping[MigrationKey, MigrationKey | None],
+    needed_by: Mapping[MigrationKey, _Need],
 ) -> list[Step]:
     """From a step to the one before the rollout that needs it, both included."""
     path = [steps[key]]
-    while True:
-        following = needed_by[path[-1].key]
-        if following is None:
-            return path
-        path.append(steps[following])
-        if path[-1].is_pinned and path[-1].stage is Stage.PRE_DEPLOY:
-            return path
+    while needed_by[key].following != key:
+        key = needed_by[key].following
+        path.append(steps[key])
+    return path
 
 
 def _first_postponed(

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from django.db.migrations.executor import MigrationExecutor
 
 from syzygy import conf
-from syzygy.disk import renames_models
+from syzygy.disk import concerns_other_apps
 from syzygy.exceptions import AmbiguousStage
-from syzygy.graph import MigrationKey, baselined, topological
+from syzygy.graph import MigrationKey, baselined, topological, without_replaced
 from syzygy.history import History
 from syzygy.stages import Decision, Policy
 from syzygy.staging import Plan, Step, decide_plan, stage_plan
@@ -42,8 +42,12 @@ class PlanStager:
         )
 
     def _decide(self) -> dict[MigrationKey, Decision | AmbiguousStage]:
-        applied = self._applied.keys() & self._graph.nodes.keys()
-        if not renames_models(migration for migration, _ in self.plan):
+        applied = {
+            key
+            for key in without_replaced(self._graph.nodes, keep=self._graph.nodes)
+            if key in self._applied
+        }
+        if not concerns_other_apps(migration for migration, _ in self.plan):
             labels = {migration.app_label for migration, _ in self.plan}
             applied = {key for key in applied if key[0] in labels}
         return decide_plan(
