@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.apps import AppConfig, apps
 from django.core import checks
 from django.core.management import load_command_class
 
 from syzygy import messages
-
-if TYPE_CHECKING:
-    from syzygy.disk import MigrationFolder
+from syzygy.exceptions import InvalidStage
 
 TAG = "syzygy"
 
@@ -47,30 +45,30 @@ def check_stages(
     inspection.run()
     for app_label, error in inspection.unreadable.items():
         yield checks.Error(
-            f'The migrations of the app "{app_label}" can\'t be read: '
-            f"{type(error).__name__}: {error}",
-            hint=f'Correct them until "manage.py showmigrations {app_label}" works.',
+            str(error),
+            hint=f'Correct it until "manage.py showmigrations {app_label}" works.',
             obj=apps.get_app_config(app_label),
             id="syzygy.E001",
         )
     unadopted = [
         migration
-        for migration in inspection.ambiguous
+        for migration, ambiguity in inspection.ambiguous.items()
         if migration.app_label not in configuration.baseline
+        and not isinstance(ambiguity, InvalidStage)
     ]
-    adoption = _adoption_hint(inspection.folders, configuration.baseline)
+    adoption = _adoption_hint({**inspection.latest(), **configuration.baseline})
     if len(unadopted) > MANY:
         named = ", ".join(f'"{migration}"' for migration in unadopted[:MANY])
         yield checks.Error(
-            f"The stages of {len(unadopted)} migrations are ambiguous, {named} and "
-            "more.",
+            f"The stages of {len(unadopted)} migrations are ambiguous, those of "
+            f"{named} and more.",
             hint=adoption,
             obj=messages.BASELINE,
             id="syzygy.E001",
         )
-        for migration in unadopted:
-            del inspection.ambiguous[migration]
     for migration, ambiguity in inspection.ambiguous.items():
+        if migration in unadopted and len(unadopted) > MANY:
+            continue
         hint = [ambiguity.remedy] + [adoption] * (migration in unadopted)
         yield checks.Error(
             ambiguity.summary, hint="\n".join(hint), obj=migration, id="syzygy.E001"
@@ -114,12 +112,9 @@ def _is_combined(app_name: str, command: str) -> bool:
     return isinstance(load_command_class(app_name, command), MigrateMixin)
 
 
-def _adoption_hint(
-    folders: Iterable[MigrationFolder], baseline: Mapping[str, str]
-) -> str:
-    latest = {folder.app_label: folder.names[-1] for folder in folders}
+def _adoption_hint(baseline: Mapping[str, str]) -> str:
     return (
         "If it is history that is deployed everywhere, say so in the settings, with "
         "the newest migration of each app that is:\n"
-        f"    {messages.baseline_line({**latest, **baseline})}"
+        f"    {messages.baseline_line(baseline)}"
     )

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db.migrations.exceptions import BadMigrationError
 
 from syzygy.constants import Stage
 from syzygy.disk import has_migration, migration_folder
@@ -91,6 +92,7 @@ def _read(found: list[Problem]) -> Configuration:
             None
             if third_party is None
             else _read_stage(THIRD_PARTY_FALLBACK, "", third_party, found)
+            or Stage.PRE_DEPLOY
         ),
         baseline=_read_baseline(found),
     )
@@ -191,7 +193,7 @@ def _unknown_key(setting: str, key: str) -> Problem | None:
     known: Iterable[str]
     if app_label not in apps.app_configs:
         wrong, kind, known = app_label, "app label", apps.app_configs
-    elif not name or has_migration(apps.get_app_config(app_label), name):
+    elif not name or _has_migration(app_label, name):
         return None
     else:
         folder = migration_folder(apps.get_app_config(app_label))
@@ -203,6 +205,13 @@ def _unknown_key(setting: str, key: str) -> Problem | None:
         f'The setting "{setting}" names {key!r}, but "{wrong}" is no {kind}.',
         f'Did you mean "{likely}"?' if likely else "Correct or remove it.",
     )
+
+
+def _has_migration(app_label: str, name: str) -> bool:
+    try:
+        return has_migration(apps.get_app_config(app_label), name)
+    except BadMigrationError:
+        return True  # Nobody can tell, and another check says why.
 
 
 def _most_similar(word: str, words: Iterable[str], cutoff: float = 0.6) -> str | None:

@@ -30,6 +30,27 @@ from syzygy.graph import (
 _SUFFIXES = frozenset(all_suffixes())
 
 
+def _are_links(value: object) -> bool:
+    """Whether the value is made of pairs of an app label and a migration name."""
+    return isinstance(value, list | tuple) and all(
+        isinstance(link, tuple) and len(link) == 2 for link in value
+    )
+
+
+def _are_operations(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(
+        isinstance(operation, Operation) for operation in value
+    )
+
+
+_SOUND = {
+    "dependencies": _are_links,
+    "run_before": _are_links,
+    "replaces": _are_links,
+    "operations": _are_operations,
+}
+
+
 class MigrationFolder(NamedTuple):
     """The migrations of an app: their package, where it lies, their names, sorted."""
 
@@ -41,8 +62,8 @@ class MigrationFolder(NamedTuple):
     def load(self, names: Iterable[str]) -> dict[MigrationKey, type[Migration]]:
         """Import migrations by name, without making instances, which take memory.
 
-        Raises :class:`BadMigrationError` for a module without a migration, and whatever
-        a module raises when it is imported.
+        Raises :class:`BadMigrationError` for what is no module with a migration, or
+        can't be imported.
         """
         return {(self.app_label, name): self._load(name) for name in names}
 
@@ -62,13 +83,25 @@ class MigrationFolder(NamedTuple):
         return True
 
     def _load(self, name: str) -> type[Migration]:
-        module = import_module(f"{self.package}.{name}")
+        try:
+            module = import_module(f"{self.package}.{name}")
+        except Exception as error:
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            raise BadMigrationError(
+                f'Migration "{self.app_label}.{name}" can\'t be imported: {said}'
+            ) from error
         migration: type[Migration] | None = getattr(module, "Migration", None)
-        if isinstance(migration, type) and issubclass(migration, Migration):
-            return migration
-        raise BadMigrationError(
-            f"Migration {name} in app {self.app_label} has no Migration class"
-        )
+        if not (isinstance(migration, type) and issubclass(migration, Migration)):
+            raise BadMigrationError(
+                f'Migration "{self.app_label}.{name}" has no Migration class.'
+            )
+        for attribute, is_sound in _SOUND.items():
+            if not is_sound(getattr(migration, attribute)):
+                raise BadMigrationError(
+                    f'Migration "{self.app_label}.{name}" has something wrong with its '
+                    f'"{attribute}".'
+                )
+        return migration
 
 
 def migration_folder(app_config: AppConfig) -> MigrationFolder | None:
@@ -76,6 +109,8 @@ def migration_folder(app_config: AppConfig) -> MigrationFolder | None:
 
     As in Django, a module instead of a package doesn't count, nor does a folder without
     ``__init__``.
+
+    Raises :class:`BadMigrationError` if there is something wrong with their package.
     """
     package, locations = _find(app_config)
     names = sorted(_module_names(locations))
@@ -100,6 +135,12 @@ def _find(app_config: AppConfig) -> tuple[str, tuple[str, ...]]:
         spec = find_spec(package) if package else None
     except ModuleNotFoundError:
         spec = None
+    except Exception as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise BadMigrationError(
+            f'The migrations of the app "{app_config.label}" can\'t be found in '
+            f'"{package}": {said}'
+        ) from error
     if package and spec and spec.origin and spec.submodule_search_locations:
         return package, tuple(spec.submodule_search_locations)
     return "", ()

@@ -14,5 +14,9 @@ class AmbiguousStage(ValueError):
         self.remedy = remedy
 
 
+class InvalidStage(AmbiguousStage):
+    """A migration, or an operation in it, declares a stage that is none."""
+
+
 class AmbiguousPlan(ValueError):
     """A plan in which a pre-deploy migration needs a post-deploy one."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from django.apps import AppConfig
 from django.db.migrations import AddField, AlterField, CreateModel, Migration
+from django.db.migrations.exceptions import BadMigrationError
 
 from syzygy import conf
 from syzygy.disk import MigrationFolder, migration_folder
@@ -54,15 +56,13 @@ class Inspection:
         self, app_configs: Iterable[AppConfig], configuration: conf.Configuration
     ) -> None:
         self._configuration = configuration
-        self.folders = [
-            folder
-            for app_config in app_configs
-            if not self._is_settled(app_config)
-            and (folder := migration_folder(app_config))
-        ]
-        self.unreadable: dict[str, Exception] = {}
+        self.folders: list[MigrationFolder] = []
+        self.unreadable: dict[str, BadMigrationError] = {}
         self.ambiguous: dict[Migration, AmbiguousStage] = {}
         self._migrations: dict[MigrationKey, type[Migration]] = {}
+        for app_config in app_configs:
+            if not self._is_settled(app_config):
+                self._find(app_config)
 
     @_without_garbage_collection()
     def run(self) -> None:
@@ -87,6 +87,17 @@ class Inspection:
             if incomplete:
                 doubtful = self._decide()
 
+    def latest(self) -> dict[str, str]:
+        """The newest migration of each app, by app label, as far as they are read."""
+        inner = {
+            (app_label, parent)
+            for (label, _), migration in self._migrations.items()
+            for app_label, parent in migration.dependencies
+            if app_label == label
+        }
+        leaves = self._migrations.keys() - inner
+        return dict(sorted(leaves))
+
     def _is_settled(self, app_config: AppConfig) -> bool:
         """Whether no migration of the app can be ambiguous, whatever it does."""
         configuration = self._configuration
@@ -94,6 +105,14 @@ class Inspection:
             configuration.third_party_fallback is not None
             and is_third_party(app_config)
         )
+
+    def _find(self, app_config: AppConfig) -> None:
+        try:
+            folder = migration_folder(app_config)
+        except BadMigrationError as error:
+            self.unreadable[app_config.label] = error
+        else:
+            self.folders += [folder] if folder else []
 
     def _is_complete(self, folder: MigrationFolder) -> bool:
         """Whether all migrations of the folder are imported, or can't be."""
@@ -104,15 +123,17 @@ class Inspection:
     def _load(self, folder: MigrationFolder, names: Iterable[str]) -> None:
         try:
             self._migrations |= folder.load(names)
-        except Exception as error:  # noqa: BLE001 - whatever the module raises
+        except BadMigrationError as error:
             self.unreadable[folder.app_label] = error
 
     # What to import
 
     def _newer(self, folder: MigrationFolder) -> list[str]:
-        """What comes after the baseline by its name."""
-        last = self._configuration.baseline.get(folder.app_label, "")
-        return [name for name in folder.names if name > last]
+        """What may come after the baseline, by the numbers in the names."""
+        last = self._configuration.baseline.get(folder.app_label)
+        if last is None:
+            return list(folder.names)
+        return [name for name in folder.names if _may_be_newer(name, last)]
 
     def _has_branches(self, folder: MigrationFolder) -> bool:
         """Whether something newer needs what the names alone can't place.
@@ -202,8 +223,25 @@ class Inspection:
             if folder.app_label in by_graph and not self._is_complete(folder)
         }
         baseline = baselined(by_graph, migrations, needs)
-        baseline.update(key for key in migrations if key[1] <= by_name.get(key[0], ""))
+        baseline.update(
+            (app_label, name)
+            for app_label, name in migrations
+            if app_label in by_name and not _may_be_newer(name, by_name[app_label])
+        )
         return baseline
+
+
+def _may_be_newer(name: str, last: str) -> bool:
+    """Whether a migration may come after another, told from their numbers alone."""
+    number, last_number = _number(name), _number(last)
+    if number is None or last_number is None:
+        return True
+    return number >= last_number and name != last
+
+
+def _number(name: str) -> int | None:
+    digits = re.match("[0-9]+", name)
+    return int(digits[0]) if digits else None
 
 
 def _defined_fields(migration: type[Migration]) -> Iterator[tuple[str, str]]:

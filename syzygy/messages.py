@@ -6,6 +6,8 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from django.db import DEFAULT_DB_ALIAS
+
 from syzygy.constants import Stage
 
 if TYPE_CHECKING:
@@ -17,12 +19,32 @@ OVERRIDE = "MIGRATION_STAGES_OVERRIDE"
 BASELINE = "MIGRATION_STAGES_BASELINE"
 
 
-def stage_remedy(migration: Migration, override: Collection[str]) -> str:
-    """How to settle the stage of a migration, given the overrides there are."""
+USE = (
+    "Use one of the two stages:\n"
+    "    from syzygy import Stage\n"
+    "    stage = Stage.PRE_DEPLOY  # or Stage.POST_DEPLOY"
+)
+
+
+def stage_remedy(
+    migration: Migration, override: Collection[str], *, can_split: bool
+) -> str:
+    """How to settle the stage of a migration, given the overrides there are.
+
+    Where it can't be split into several in different stages, what it does has to be
+    done in another way.
+    """
     setting = override_line({str(migration): Stage.PRE_DEPLOY}, override)
+    if can_split:
+        way = "Split it into one migration per stage."
+    else:
+        way = (
+            "Keep the name in the database (db_column, db_table), or add what is new, "
+            "back-fill it, switch to it and remove the old in later deployments."
+        )
     return (
-        "Split it into one migration per stage. Or, if the running release doesn't use "
-        "what it changes, say when it runs, in the migration:\n"
+        f"{way} Or, if the running release doesn't use what it changes, say when it "
+        "runs, in the migration:\n"
         "    from syzygy import Stage\n"
         "    stage = Stage.PRE_DEPLOY  # or Stage.POST_DEPLOY\n"
         "or in the settings:\n"
@@ -42,14 +64,18 @@ def baseline_line(baseline: Mapping[str, str]) -> str:
 
 
 def plan_conflict(
-    pairs: Sequence[tuple[Step, Step]], path: Sequence[Step], existing: Collection[str]
+    pairs: Sequence[tuple[Step, Step]],
+    path: Sequence[Step],
+    existing: Collection[str],
+    database: str,
 ) -> str:
     """Why a plan can't be split, and the ways out.
 
     Of each pair, in the order of the plan, the second needs the first, which has to
     wait until after the rollout, while the second can't. The ``path`` leads from the
     first pair's first to its second, over those by which the second needs the first;
-    ``existing`` are the overrides that there are.
+    ``existing`` are the overrides that there are, ``database`` is the alias of the one
+    that the plan is for.
     """
     post, *between, pre = path
     verb = "be undone" if post.backward else "run"
@@ -69,13 +95,15 @@ def plan_conflict(
         "If no running release uses what has to wait, it needn't; put into the "
         f"settings:\n    {override_line(stages, existing)}"
     )
-    way = _roll_back_first(pairs) if post.backward else _apply_first(pairs)
+    way = (_roll_back_first if post.backward else _apply_first)(pairs, database)
     return "\n".join([conflict, *likewise, way, override])
 
 
-def _apply_first(pairs: Sequence[tuple[Step, Step]]) -> str:
+def _apply_first(pairs: Sequence[tuple[Step, Step]], database: str) -> str:
     last = {needed.migration.app_label: needed.migration.name for needed, _ in pairs}
-    commands = _commands(f"{app_label} {name}" for app_label, name in last.items())
+    commands = _commands(
+        (f"{app_label} {name}" for app_label, name in last.items()), database
+    )
     return (
         "If the release that it came with is rolled out everywhere by now, its "
         f"post-deploy migrations are overdue; apply them first:\n{commands}\n"
@@ -83,7 +111,7 @@ def _apply_first(pairs: Sequence[tuple[Step, Step]]) -> str:
     )
 
 
-def _roll_back_first(pairs: Sequence[tuple[Step, Step]]) -> str:
+def _roll_back_first(pairs: Sequence[tuple[Step, Step]], database: str) -> str:
     targets = {
         needed.migration.app_label: (
             f"{needing.migration.app_label} {needing.migration.name}"
@@ -94,12 +122,15 @@ def _roll_back_first(pairs: Sequence[tuple[Step, Step]]) -> str:
     }
     return (
         "Roll back in two deployments, the first of them up to here:\n"
-        f"{_commands(targets.values())}"
+        f"{_commands(targets.values(), database)}"
     )
 
 
-def _commands(arguments: Iterable[str]) -> str:
-    return "\n".join(f"    python manage.py migrate {words}" for words in arguments)
+def _commands(arguments: Iterable[str], database: str) -> str:
+    option = "" if database == DEFAULT_DB_ALIAS else f" --database {database}"
+    return "\n".join(
+        f"    python manage.py migrate {words}{option}" for words in arguments
+    )
 
 
 def _before(migration: Migration) -> str:

@@ -15,7 +15,7 @@ from django.db.migrations.operations.base import Operation
 
 from syzygy import messages, rules
 from syzygy.constants import Stage
-from syzygy.exceptions import AmbiguousStage
+from syzygy.exceptions import AmbiguousStage, InvalidStage
 from syzygy.graph import MigrationKey
 from syzygy.history import History
 from syzygy.requirements import NotAStage, operation_rules, to_stage
@@ -118,16 +118,13 @@ def decide(
         settled = _settle(migration, policy)
     except NotAStage as error:
         skip(migration, history)
-        raise _not_a_stage(migration, error) from None
+        raise _invalid(f'Migration "{migration}"', error) from None
     if settled is not None:
         if plan and settled.stage is Stage.POST_DEPLOY:
             return settled._replace(unseen=_touches_unseen(migration, history, plan))
         skip(migration, history, origin=_key(migration) if plan else None)
         return settled
-    try:
-        own, in_plan = _judge(migration, history, plan)
-    except NotAStage as error:
-        raise _not_a_stage(migration, error) from None
+    own, in_plan = _judge(migration, history, plan)
     decision = infer(own)
     relaxed = infer(in_plan) if plan else None
     if relaxed is not None and relaxed.stage is not Stage.POST_DEPLOY:
@@ -141,7 +138,11 @@ def decide(
         return Decision(*fallback, note=complain(own))
     raise AmbiguousStage(
         f'The stage of migration "{migration}" is ambiguous: {complain(own)}.',
-        messages.stage_remedy(migration, policy.override),
+        messages.stage_remedy(
+            migration,
+            policy.override,
+            can_split=all(rule.stageable for _, rule in own),
+        ),
     )
 
 
@@ -168,10 +169,8 @@ def _settle(migration: Migration, policy: Policy) -> Decision | None:
     return None
 
 
-def _not_a_stage(migration: Migration, error: NotAStage) -> AmbiguousStage:
-    return AmbiguousStage(
-        f'Migration "{migration}" declares a stage that is none: {error}'
-    )
+def _invalid(who: str, error: NotAStage) -> InvalidStage:
+    return InvalidStage(f"{who} declares a stage that is none: {error}", messages.USE)
 
 
 def _judge(
@@ -181,7 +180,7 @@ def _judge(
     key = _key(migration)
     own: Judgement = []
     in_plan: Judgement = []
-    error = None
+    error: InvalidStage | None = None
     for operation in migration.operations:
         judged: tuple[Rule, ...] = ()
         try:
@@ -191,7 +190,8 @@ def _judge(
                 judged = _ask(operation, migration.app_label, history, plan)
             in_plan += [(operation, rule) for rule in judged]
         except NotAStage as raised:
-            error = raised
+            who = f'"{describe(operation)}" in migration "{migration}"'
+            error = _invalid(who, raised)
         _advance(operation, migration, history, judged)
     if not plan:
         history.forget_origins()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
+from django.db import DEFAULT_DB_ALIAS
 from django.db.migrations import Migration
 from django.db.migrations.exceptions import InvalidMigrationPlan
 
@@ -103,12 +104,13 @@ def stage_plan(
     decisions: Mapping[MigrationKey, Decision | AmbiguousStage],
     needs: Needs,
     policy: Policy,
+    database: str = DEFAULT_DB_ALIAS,
 ) -> list[Step]:
     """What becomes of each migration of a plan before the rollout, in its order.
 
     ``needs`` tells which migrations have to be applied before a given one, or unapplied
     before it where the plan goes backward; of the ``policy`` only the overrides that
-    there are matter, for the messages.
+    there are matter, for the messages, as does the alias of the ``database``.
 
     Raises :class:`AmbiguousStage` if a migration has no decision, and
     :class:`AmbiguousPlan` if one that has to run before the rollout needs one that must
@@ -133,7 +135,9 @@ def stage_plan(
     if conflicts:
         pairs = [(step, steps[needed_by[step.key].last]) for step in conflicts]
         path = _path(conflicts[0].key, steps, needed_by)
-        raise AmbiguousPlan(messages.plan_conflict(pairs, path, policy.override))
+        raise AmbiguousPlan(
+            messages.plan_conflict(pairs, path, policy.override, database)
+        )
     staged: dict[MigrationKey, Step] = {}
     for key, step in steps.items():
         staged[key] = step

@@ -23,6 +23,7 @@ class PlanStager:
         make no sense, :class:`InvalidMigrationPlan` for a plan with both directions.
         """
         self.plan = plan
+        self._database = executor.connection.alias
         self._graph = executor.loader.graph
         self._applied = executor.loader.applied_migrations
         self._policy = self._read_policy()
@@ -33,7 +34,9 @@ class PlanStager:
 
         Raises what :func:`~syzygy.staging.stage_plan` raises.
         """
-        return stage_plan(self.plan, self.decisions, self._needs, self._policy)
+        return stage_plan(
+            self.plan, self.decisions, self._needs, self._policy, self._database
+        )
 
     def _read_policy(self) -> Policy:
         configuration = conf.read()
