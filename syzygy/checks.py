@@ -109,7 +109,10 @@ def check_commands(
 def _is_combined(app_name: str, command: str) -> bool:
     from syzygy.management.mixins import MigrateMixin
 
-    return isinstance(load_command_class(app_name, command), MigrateMixin)
+    try:
+        return isinstance(load_command_class(app_name, command), MigrateMixin)
+    except Exception:  # noqa: BLE001 - whoever runs it is told
+        return False
 
 
 def _adoption_hint(baseline: Mapping[str, str]) -> str:

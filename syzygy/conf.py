@@ -193,7 +193,7 @@ def _unknown_key(setting: str, key: str) -> Problem | None:
     known: Iterable[str]
     if app_label not in apps.app_configs:
         wrong, kind, known = app_label, "app label", apps.app_configs
-    elif not name or _has_migration(app_label, name):
+    elif key == app_label or (name and _has_migration(app_label, name)):
         return None
     else:
         folder = migration_folder(apps.get_app_config(app_label))

@@ -36,6 +36,7 @@ def _package_folders(search_path: tuple[str, ...]) -> frozenset[str]:
 
 def _real_path(path: str) -> str:
     """The path without symbolic links, at the cost of one look at the file system."""
+    path = path.rstrip(os.sep)
     if os.path.islink(path):
         return os.path.realpath(path)
     folder, name = os.path.split(path)

@@ -1,106 +1,127 @@
 """Putting a hand on the plan that Django's ``migrate`` makes, without copying it.
 
 ``migrate.handle()`` makes a ``MigrationExecutor``, asks it for its plan and hands that
-plan on to everything else. While a command runs, the name ``MigrationExecutor`` in the
-modules of its classes stands for a subclass whose plan passes through a function of the
-command. Other threads and nested commands that meet the subclass get the plain plan.
+plan on to everything else. While a command runs, three methods of that class are
+wrapped, so that the plan passes through a function of the command, whatever name or
+subclass the command has the executor by. Other threads, and what is migrated from
+within a migration, get the plain plan.
 """
 
-import sys
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
-from types import ModuleType
-from typing import Any
+from functools import wraps
+from typing import Any, TypeAlias
 
-from django.core.management import BaseCommand, CommandError
+from django.core.management import CommandError
 from django.db import DatabaseError
-from django.db.migrations import executor as django_executor
+from django.db.migrations.executor import MigrationExecutor
 
 from syzygy.staging import Plan
 
-_NAME = "MigrationExecutor"
+Stage: TypeAlias = Callable[[MigrationExecutor, Plan], Plan]
 
-Stage = Callable[[django_executor.MigrationExecutor, Plan], Plan]
-
-_active: ContextVar[Stage | None] = ContextVar("syzygy_staging", default=None)
-
-
-class StagingExecutor(django_executor.MigrationExecutor):
-    """An executor whose plans pass through the function of the running command."""
-
-    _is_planning = False
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        try:
-            super().__init__(*args, **kwargs)
-        except (DatabaseError, CommandError):
-            raise
-        except Exception as error:
-            # Whatever a module raises when the loader imports it.
-            raise CommandError(
-                f"The migrations can't be loaded: {type(error).__name__}: {error}"
-            ) from error
-
-    def migration_plan(self, targets: Any, clean_start: bool = False) -> Plan:
-        """Django's plan, or what the running command makes of it."""
-        stage = _active.get()
-        if stage is None or clean_start or self._is_planning:
-            return super().migration_plan(targets, clean_start=clean_start)
-        # Django's method calls itself once more when it reloads the graph.
-        self._is_planning = True
-        try:
-            plan = super().migration_plan(targets)
-        finally:
-            self._is_planning = False
-        return stage(self, plan)
+_active: ContextVar[Stage | None] = ContextVar("syzygy_stage", default=None)
 
 
 @contextmanager
-def staging(command: BaseCommand, stage: Stage) -> Iterator[None]:
-    """Pass the plans that the command's classes make through ``stage(executor, plan)``.
+def staging(stage: Stage | None) -> Iterator[None]:
+    """Pass the plans that executors make through ``stage(executor, plan)``.
 
-    Raises :class:`CommandError` if none of the classes makes executors by that name.
+    Not those that are made while an executor migrates; ``None`` passes none.
     """
-    modules = {
-        module: None
-        for cls in type(command).__mro__
-        if (module := sys.modules.get(cls.__module__)) and hasattr(module, _NAME)
-    }
-    if not modules:
-        raise CommandError(
-            f"The command \"{type(command).__module__}\" doesn't derive from Django's "
-            '"migrate", so its plan can\'t be staged.'
-        )
     token = _active.set(stage)
     try:
-        with ExitStack() as stack:
-            for module in modules:
-                stack.enter_context(_swapped(module))
+        with _wrapped():
             yield
     finally:
         _active.reset(token)
 
 
+@contextmanager
+def _inactive() -> Iterator[None]:
+    token = _active.set(None)
+    try:
+        yield
+    finally:
+        _active.reset(token)
+
+
+def _wrap_init(original: Callable[..., None]) -> Callable[..., None]:
+    @wraps(original)
+    def init(self: MigrationExecutor, *args: Any, **kwargs: Any) -> None:
+        try:
+            original(self, *args, **kwargs)
+        except (CommandError, DatabaseError):
+            raise
+        except Exception as error:
+            if _active.get() is None:
+                raise
+            # Whatever a module raises when the loader imports it.
+            raise CommandError(
+                f"The migrations can't be loaded: {type(error).__name__}: {error}"
+            ) from error
+
+    return init
+
+
+def _wrap_migration_plan(original: Callable[..., Plan]) -> Callable[..., Plan]:
+    @wraps(original)
+    def migration_plan(
+        self: MigrationExecutor, targets: Any, clean_start: bool = False
+    ) -> Plan:
+        stage = _active.get()
+        if stage is None or clean_start:
+            return original(self, targets, clean_start=clean_start)
+        # Django's method calls itself once more when it reloads the graph.
+        with _inactive():
+            plan = original(self, targets)
+        return stage(self, plan)
+
+    return migration_plan
+
+
+def _wrap_migrate(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def migrate(self: MigrationExecutor, *args: Any, **kwargs: Any) -> Any:
+        with _inactive():
+            return original(self, *args, **kwargs)
+
+    return migrate
+
+
+_WRAPPERS: dict[str, Callable[..., Any]] = {
+    "__init__": _wrap_init,
+    "migration_plan": _wrap_migration_plan,
+    "migrate": _wrap_migrate,
+}
 _lock = threading.Lock()
-_swaps: dict[ModuleType, tuple[int, Any, Any]] = {}
+_users = 0
+_originals: dict[str, Any] = {}
+_wrappers: dict[str, Any] = {}
 
 
 @contextmanager
-def _swapped(module: ModuleType) -> Iterator[None]:
-    """Have the module use our executor until the last of those who asked is done."""
+def _wrapped() -> Iterator[None]:
+    """Have the methods wrapped until the last of those who asked for it is done."""
+    global _users  # noqa: PLW0603 - counted under a lock, as several threads may ask
     with _lock:
-        users, previous, swapped = _swaps.get(module, (0, getattr(module, _NAME), None))
-        swapped = swapped or type(_NAME, (StagingExecutor, previous), {})
-        setattr(module, _NAME, swapped)
-        _swaps[module] = (users + 1, previous, swapped)
+        _users += 1
+        if _users == 1:
+            for name, wrap in _WRAPPERS.items():
+                _originals[name] = getattr(MigrationExecutor, name)
+                _wrappers[name] = wrap(_originals[name])
+                setattr(MigrationExecutor, name, _wrappers[name])
     try:
         yield
     finally:
         with _lock:
-            users, previous, swapped = _swaps.pop(module)
-            if users > 1:
-                _swaps[module] = (users - 1, previous, swapped)
-            elif getattr(module, _NAME) is swapped:
-                setattr(module, _NAME, previous)
+            _users -= 1
+            if _users == 0:
+                for name, wrapper in _wrappers.items():
+                    # Somebody else may have put something in its place meanwhile.
+                    if getattr(MigrationExecutor, name) is wrapper:
+                        setattr(MigrationExecutor, name, _originals[name])

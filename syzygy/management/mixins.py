@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management.commands.migrate import Command as MigrateCommand
 from django.db.migrations import exceptions as django_exceptions
 
 from syzygy.exceptions import AmbiguousPlan, AmbiguousStage
@@ -54,11 +55,16 @@ class MigrateMixin(BaseCommand):
         from syzygy.management.report import StageReport
         from syzygy.management.stager import PlanStager
 
-        pre_deploy, explain = options["pre_deploy"], options["plan"]
+        if not isinstance(self, MigrateCommand):
+            raise CommandError(
+                f"The command \"{type(self).__module__}\" doesn't derive from Django's "
+                '"migrate", so its plan can\'t be staged.'
+            )
+        pre_deploy, explain = options.get("pre_deploy", False), options["plan"]
         report = StageReport(self.stdout, self.style)
 
         def stage(executor: MigrationExecutor, plan: Plan) -> Plan:
-            if pre_deploy:
+            if pre_deploy and not options["prune"]:
                 report.steps = PlanStager(executor, plan).stage()
                 return [
                     (step.migration, step.backward)
@@ -66,12 +72,12 @@ class MigrateMixin(BaseCommand):
                     if not step.is_postponed
                 ]
             if explain:
-                report.plan = plan
                 report.decisions = PlanStager(executor, plan).decisions
+                report.plan = plan
             return plan
 
         try:
-            with staging(self, stage):
+            with staging(stage):
                 return super().handle(*args, **options)
         except USER_ERRORS as error:
             raise CommandError(str(error)) from error

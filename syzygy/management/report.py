@@ -49,7 +49,7 @@ class StageReport:
             ],
         )
         self._write_rows(
-            'Postponed until after the rollout, when "migrate" applies them:',
+            'Postponed until after the rollout, for a "migrate" without --pre-deploy:',
             [
                 (str(step.migration), _label(step.stage), _why_postponed(step))
                 for step in self.steps
