@@ -89,21 +89,31 @@ def check_commands(
         if not others or (first.name != "syzygy" and _is_combined(first.name, command)):
             continue
         other = others[0] if first.name == "syzygy" else first
+        combined = [app for app in others if _is_combined(app.name, command)]
+        combined = [app for app in combined if app.name != "syzygy"]
         yield checks.Warning(
             f'The command "{command}" of "{first.name}" hides that of '
             f'"{others[0].name}": both apps override it.',
             hint=(
-                "Combine them in an app that comes before both in INSTALLED_APPS, in "
-                f"management/commands/{command}.py:\n"
-                f"    from {other.name}.management.commands import {command} as other\n"
-                "    from syzygy.management.mixins import MigrateMixin\n"
-                "\n"
-                "    class Command(MigrateMixin, other.Command):\n"
-                "        pass"
+                f'Move "{combined[0].name}" before "{first.name}" in INSTALLED_APPS.'
+                if combined
+                else _combine_hint(other.name, command)
             ),
             obj=other,
             id="syzygy.W001",
         )
+
+
+def _combine_hint(app_name: str, command: str) -> str:
+    return (
+        "Combine them in an app that comes before both in INSTALLED_APPS, in "
+        f"management/commands/{command}.py:\n"
+        f"    from {app_name}.management.commands import {command} as other\n"
+        "    from syzygy.management.mixins import MigrateMixin\n"
+        "\n"
+        "    class Command(MigrateMixin, other.Command):\n"
+        "        pass"
+    )
 
 
 def _is_combined(app_name: str, command: str) -> bool:

@@ -122,8 +122,13 @@ def migration_folder(app_config: AppConfig) -> MigrationFolder | None:
 def has_migration(app_config: AppConfig, name: str) -> bool:
     """Whether an app has a migration of that name."""
     _, locations = _find(app_config)
-    is_file = name[0] not in "_~" and any(
-        os.path.exists(os.path.join(location, f"{name}.py")) for location in locations
+    is_file = (
+        os.path.basename(name) == name
+        and name[0] not in "_~"
+        and any(
+            os.path.exists(os.path.join(location, f"{name}.py"))
+            for location in locations
+        )
     )
     return is_file or name in _module_names(locations)
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import BaseCommand, CommandError, CommandParser
-from django.core.management.commands.migrate import Command as MigrateCommand
 from django.db.migrations import exceptions as django_exceptions
 
 from syzygy.exceptions import AmbiguousPlan, AmbiguousStage
@@ -55,16 +54,16 @@ class MigrateMixin(BaseCommand):
         from syzygy.management.report import StageReport
         from syzygy.management.stager import PlanStager
 
-        if not isinstance(self, MigrateCommand):
-            raise CommandError(
-                f"The command \"{type(self).__module__}\" doesn't derive from Django's "
-                '"migrate", so its plan can\'t be staged.'
-            )
-        pre_deploy, explain = options.get("pre_deploy", False), options["plan"]
+        pre_deploy, explain = options.get("pre_deploy"), options.get("plan")
         report = StageReport(self.stdout, self.style)
 
+        is_pruning = options.get("prune")
+        made_plan = False
+
         def stage(executor: MigrationExecutor, plan: Plan) -> Plan:
-            if pre_deploy and not options["prune"]:
+            nonlocal made_plan
+            made_plan = True
+            if pre_deploy and not is_pruning:
                 report.steps = PlanStager(executor, plan).stage()
                 return [
                     (step.migration, step.backward)
@@ -78,7 +77,7 @@ class MigrateMixin(BaseCommand):
 
         try:
             with staging(stage):
-                return super().handle(*args, **options)
+                output = super().handle(*args, **options)
         except USER_ERRORS as error:
             raise CommandError(str(error)) from error
         finally:
@@ -87,7 +86,14 @@ class MigrateMixin(BaseCommand):
             if explain or self._applies(options):
                 report.write_postponed()
 
+        if pre_deploy and not made_plan:
+            raise CommandError(
+                f'The command "{type(self).__module__}" makes no plan as Django\'s '
+                '"migrate" does, so --pre-deploy had no effect on it.'
+            )
+        return output
+
     @staticmethod
     def _applies(options: dict[str, Any]) -> bool:
-        is_dry = options["check_unapplied"] or options["prune"]
+        is_dry = options.get("check_unapplied") or options.get("prune")
         return options["verbosity"] >= 1 and not is_dry
