@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import F, Q
+from django.db.models import F, Q, UniqueConstraint
 from django.db.models.constants import LOOKUP_SEP
 
 
@@ -20,14 +20,40 @@ def compared_fields(constraint: Any) -> set[str]:
     """The names of the fields that a constraint compares between rows.
 
     That is what is left without its condition: the fields of a unique constraint and of
-    an exclusion.
+    an exclusion, those in expressions included.
     """
     names = set(getattr(constraint, "fields", ()))
+    for operand in _operands(constraint):
+        names.update(_mentioned(operand))
+    return names
+
+
+def plainly_compared_fields(constraint: Any) -> set[str]:
+    """Those that it compares as they are, so that NULL in one is equal to nothing.
+
+    Empty for a constraint of a kind that Django doesn't have.
+    """
+    path = "django.contrib.postgres.constraints.ExclusionConstraint"
+    is_exclusion = any(
+        f"{base.__module__}.{base.__qualname__}" == path
+        for base in type(constraint).__mro__
+    )
+    if not (is_exclusion or isinstance(constraint, UniqueConstraint)):
+        return set()
+    plain = {
+        name
+        for operand in _operands(constraint)
+        if isinstance(operand, F)
+        for name in _mentioned(operand)
+    }
+    return {*getattr(constraint, "fields", ()), *plain}
+
+
+def _operands(constraint: Any) -> Iterator[Any]:
     for expression in getattr(constraint, "expressions", ()):
         # An ExclusionConstraint holds pairs of an expression and an operator.
         operand = expression[0] if isinstance(expression, tuple | list) else expression
-        names.update(_mentioned(F(operand) if isinstance(operand, str) else operand))
-    return names
+        yield F(operand) if isinstance(operand, str) else operand
 
 
 def _mentioned(expression: Any) -> Iterator[str]:
@@ -55,13 +81,21 @@ def refuses_null(condition: Any) -> bool:
     SQL takes a comparison with NULL as neither true nor false, and a CHECK lets that
     pass. What expressions make of NULL isn't known.
     """
-    return _truth_of_null(condition) is False
+    return has_expression(condition) or _truth_of_null(condition) is False
+
+
+def has_expression(condition: Any) -> bool:
+    """Whether something in a condition is neither a lookup nor made of them."""
+    if not isinstance(condition, Q):
+        return True
+    return any(
+        not isinstance(child, tuple) and has_expression(child)
+        for child in condition.children
+    )
 
 
 def _truth_of_null(condition: Any) -> bool | None:
     """What a condition is where all is NULL; ``None`` is neither true nor false."""
-    if not isinstance(condition, Q):
-        return False
     truths = [
         _truth_of_lookup(*child) if isinstance(child, tuple) else _truth_of_null(child)
         for child in condition.children

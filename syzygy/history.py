@@ -69,7 +69,7 @@ class History(ProjectState):
             for base in model.bases:
                 if isinstance(base, str):
                     behind = resolve_relation(base, *key)
-                    if behind in self.models and behind != key:
+                    if behind != key:
                         return self.table(behind)
         return model.options.get("db_table") or "_".join(key)
 

@@ -11,7 +11,12 @@ from typing import Any, TypeAlias, TypeVar
 
 from django.db.migrations import operations as django_operations
 from django.db.migrations.operations.base import Operation
-from django.db.models import CheckConstraint, ForeignKey, ForeignObject
+from django.db.models import (
+    CheckConstraint,
+    CompositePrimaryKey,
+    ForeignKey,
+    ForeignObject,
+)
 from django.db.models.options import normalize_together
 
 from syzygy import rules
@@ -27,8 +32,9 @@ from syzygy.alterations import (
 )
 from syzygy.constants import Stage
 from syzygy.constraints import (
-    compared_fields,
     constraint_fields,
+    has_expression,
+    plainly_compared_fields,
     refuses_null,
 )
 from syzygy.history import AnyField, History, ModelKey
@@ -171,7 +177,7 @@ def _add_field(
     field = operation.field
     if field.many_to_many:
         return rules.ADD_FIELD_M2M if has_join_table(field) else rules.STATE_ONLY
-    if not _has_column(field):
+    if field.primary_key or not _has_column(field):
         return rules.STATE_ONLY
     if is_generated(field):
         return rules.ADD_FIELD_GENERATED
@@ -215,6 +221,8 @@ def _remove_field(
         return rules.REMOVE_FIELD_M2M if has_join_table(field) else rules.STATE_ONLY
     if not _has_column(field):
         return rules.STATE_ONLY
+    if field.primary_key:
+        return rules.CHANGE_PRIMARY_KEY
     if is_generated(field):
         return rules.REMOVE_FIELD_GENERATED
     if _refuses_deletes(history, key, field):
@@ -269,14 +277,18 @@ def _add_constraint(
     constraint = operation.constraint
     if isinstance(constraint, CheckConstraint):
         names = constraint_fields(constraint)
-        harmless = all(history.is_unseen(*key, name) for name in names) and not (
-            _leaves_null(history, key, names) and refuses_null(constraint.condition)
+        harmless = (
+            bool(names)
+            and all(history.is_unseen(*key, name) for name in names)
+            and not has_expression(constraint.condition)
+            and not (
+                _leaves_null(history, key, names) and refuses_null(constraint.condition)
+            )
         )
     elif getattr(constraint, "nulls_distinct", None) is False:
         harmless = False
     else:
-        names = compared_fields(constraint)
-        harmless = _leaves_null(history, key, names)
+        harmless = _leaves_null(history, key, plainly_compared_fields(constraint))
     return rules.UNSEEN if harmless else rules.ADD_CONSTRAINT
 
 
@@ -326,7 +338,7 @@ def _has_column(field: AnyField) -> bool:
     stands_for_others = isinstance(field, ForeignObject) and not isinstance(
         field, ForeignKey
     )
-    return not (field.primary_key or stands_for_others)
+    return not (stands_for_others or isinstance(field, CompositePrimaryKey))
 
 
 def _refuses_deletes(history: History, key: ModelKey, field: AnyField) -> bool:

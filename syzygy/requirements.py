@@ -60,20 +60,17 @@ def operation_rules(
     declared = to_stage(getattr(operation, "stage", None))
     if declared is not None:
         return (_declared(declared),)
-    try:
-        return _ask(operation, app_label, history)
-    except NotAStage:
-        raise
-    except Exception:  # noqa: BLE001 - a third party's class need not be like its base
-        return (rules.UNKNOWN,)
-
-
-def _ask(operation: Operation, app_label: str, history: History) -> tuple[Rule, ...]:
     judge, model_attribute = _find(type(operation))
-    key = model_attribute and (app_label, getattr(operation, model_attribute))
-    if key and not history.has_table(key):
-        return (rules.STATE_ONLY,)
-    judged = tuple(_normalized(judge(operation, app_label, history)))
+    try:
+        key = model_attribute and (app_label, getattr(operation, model_attribute))
+        if key and not history.has_table(key):
+            return (rules.STATE_ONLY,)
+        judged = tuple(_normalized(judge(operation, app_label, history)))
+    except Exception as error:
+        # A third party's class need not be like its base, which is judged here.
+        if isinstance(error, NotAStage) or not judge.__module__.startswith("syzygy."):
+            raise
+        return (rules.UNKNOWN,)
     if key and history.is_unseen(*key):
         judged = tuple({unless_seen(rule): None for rule in judged})
     return judged or (rules.STATE_ONLY,)

@@ -120,9 +120,9 @@ def decide(
         skip(migration, history)
         raise _invalid(f'Migration "{migration}"', error) from None
     if settled is not None:
-        if plan and settled.stage is Stage.POST_DEPLOY:
+        if plan:
             return settled._replace(unseen=_touches_unseen(migration, history, plan))
-        skip(migration, history, origin=_key(migration) if plan else None)
+        skip(migration, history)
         return settled
     own, in_plan = _judge(migration, history, plan)
     decision = infer(own)
@@ -146,14 +146,9 @@ def decide(
     )
 
 
-def skip(
-    migration: Migration, history: History, origin: MigrationKey | None = None
-) -> None:
-    """Move ``history`` on to the state after a migration without looking at it.
-
-    ``origin`` is what to remember as the origin of what it creates.
-    """
-    history.origin = origin
+def skip(migration: Migration, history: History) -> None:
+    """Move ``history`` on to the state after a migration without looking at it."""
+    history.origin = None
     for operation in migration.operations:
         history.advance(operation, migration.app_label)
 

@@ -16,10 +16,13 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import Any, TypeAlias
 
+from django.apps import apps
 from django.core.management import CommandError
 from django.db import DatabaseError
+from django.db.migrations.exceptions import BadMigrationError
 from django.db.migrations.executor import MigrationExecutor
 
+from syzygy.disk import migration_folder
 from syzygy.staging import Plan
 
 Stage: TypeAlias = Callable[[MigrationExecutor, Plan], Plan]
@@ -61,11 +64,20 @@ def _wrap_init(original: Callable[..., None]) -> Callable[..., None]:
             if _active.get() is None:
                 raise
             # Whatever a module raises when the loader imports it.
-            raise CommandError(
-                f"The migrations can't be loaded: {type(error).__name__}: {error}"
-            ) from error
+            raise CommandError(_explain(error)) from error
 
     return init
+
+
+def _explain(error: Exception) -> str:
+    """Why the loader failed: the module that can't be imported, if it is one."""
+    for app_config in apps.get_app_configs():
+        try:
+            if folder := migration_folder(app_config):
+                folder.load(folder.names)
+        except BadMigrationError as bad:
+            return str(bad)
+    return f"The migrations can't be loaded: {type(error).__name__}: {error}"
 
 
 def _wrap_migration_plan(original: Callable[..., Plan]) -> Callable[..., Plan]:
