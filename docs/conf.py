@@ -1,6 +1,7 @@
 """Configuration of Sphinx."""
 
 from importlib import metadata
+from pathlib import Path
 
 project = "Syzygy"
 author = "Syzygy contributors"
@@ -9,9 +10,11 @@ release = metadata.version("django-syzygy")
 version = ".".join(release.split(".")[:2])
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.doctest"]
-exclude_patterns = ["demo"]
+exclude_patterns = ["_build", "demo"]
 html_theme = "furo"
 html_title = f"{project} {version}"
+html_static_path = ["_static"]
+html_css_files = ["wrap.css"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
@@ -21,11 +24,18 @@ nitpick_ignore_regex = [
     ("py:.*", r"(argparse|collections|django|enum|pathlib|types|typing)\..*"),
 ]
 
-doctest_global_setup = """
+# What a field is depends on its class, of which there is no end.
+nitpick_ignore = [("py:class", "AnyField")]
+
+# The app whose models the examples start from.
+doctest_global_setup = f"""
+import sys
+
 import django
 from django.conf import settings
 
 if not settings.configured:
-    settings.configure(INSTALLED_APPS=["syzygy"])
+    sys.path.insert(0, {str(Path(__file__).parent / "examples")!r})
+    settings.configure(INSTALLED_APPS=["syzygy", "shop"])
     django.setup()
 """

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db.models import F, Q, UniqueConstraint
 from django.db.models.constants import LOOKUP_SEP
+from django.db.models.expressions import OrderBy
 
 
 def constraint_fields(constraint: Any) -> set[str]:
@@ -53,6 +54,8 @@ def _operands(constraint: Any) -> Iterator[Any]:
     for expression in getattr(constraint, "expressions", ()):
         # An ExclusionConstraint holds pairs of an expression and an operator.
         operand = expression[0] if isinstance(expression, tuple | list) else expression
+        if isinstance(operand, OrderBy):
+            operand = operand.expression
         yield F(operand) if isinstance(operand, str) else operand
 
 

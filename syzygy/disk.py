@@ -32,7 +32,7 @@ _SUFFIXES = frozenset(all_suffixes())
 
 def _are_links(value: object) -> bool:
     """Whether the value is made of pairs of an app label and a migration name."""
-    return isinstance(value, list | tuple) and all(
+    return isinstance(value, list | tuple | set) and all(
         isinstance(link, tuple) and len(link) == 2 for link in value
     )
 
@@ -136,17 +136,20 @@ def has_migration(app_config: AppConfig, name: str) -> bool:
 def _find(app_config: AppConfig) -> tuple[str, tuple[str, ...]]:
     """The package of an app's migrations, and where it lies: nowhere if it has none."""
     package, _ = MigrationLoader.migrations_module(app_config.label)
+    if package is None:
+        return "", ()
     try:
-        spec = find_spec(package) if package else None
-    except ModuleNotFoundError:
-        spec = None
+        spec = find_spec(package)
     except Exception as error:
+        missing = getattr(error, "name", None) or "?"
+        if isinstance(error, ModuleNotFoundError) and package.startswith(missing):
+            return "", ()
         said = " ".join(f"{type(error).__name__}: {error}".split())
         raise BadMigrationError(
             f'The migrations of the app "{app_config.label}" can\'t be found in '
             f'"{package}": {said}'
         ) from error
-    if package and spec and spec.origin and spec.submodule_search_locations:
+    if spec and spec.origin and spec.submodule_search_locations:
         return package, tuple(spec.submodule_search_locations)
     return "", ()
 
@@ -209,7 +212,7 @@ def _concerns_other_apps(operation: Operation) -> bool:
     if isinstance(operation, AlterField):
         return bool(operation.field.remote_field)
     parts: list[Operation] = [
-        *getattr(operation, "database_operations", ()),
-        *getattr(operation, "state_operations", ()),
+        *(getattr(operation, "database_operations", None) or ()),
+        *(getattr(operation, "state_operations", None) or ()),
     ]
     return isinstance(operation, RenameModel) or any(map(_concerns_other_apps, parts))

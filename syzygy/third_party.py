@@ -28,7 +28,7 @@ def _package_folders(search_path: tuple[str, ...]) -> frozenset[str]:
     listed = [
         entry
         for entry in search_path
-        if os.path.basename(entry) in ("site-packages", "dist-packages")
+        if os.path.basename(entry.rstrip(os.sep)) in ("site-packages", "dist-packages")
     ]
     folders = {*site.getsitepackages(), site.getusersitepackages(), *listed}
     return frozenset(os.path.join(_real_folder(folder), "") for folder in folders)

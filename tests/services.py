@@ -48,13 +48,13 @@ class Service:
         try:
             match self.name:
                 case "postgresql":
-                    import psycopg  # noqa: PLC0415
+                    import psycopg
 
                     psycopg.connect(
                         **self.address, dbname="postgres", connect_timeout=5
                     ).close()
                 case "mariadb":
-                    import MySQLdb  # noqa: PLC0415
+                    import MySQLdb
 
                     MySQLdb.connect(**self.address, connect_timeout=5).close()
         except ImportError as error:

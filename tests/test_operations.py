@@ -10,6 +10,8 @@ from django.db.migrations import Migration
 from django.db.migrations.operations import AddField as DjangoAddField
 from django.db.migrations.operations import AlterField as DjangoAlterField
 from django.db.migrations.operations import CreateModel, RemoveField
+from django.db.migrations.operations import RenameField as DjangoRenameField
+from django.db.migrations.operations import RenameModel as DjangoRenameModel
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.db.migrations.writer import MigrationWriter
@@ -226,12 +228,12 @@ EXISTING: list[tuple[Operation, type[Operation], Stage]] = [
     ),
     (
         operations.RenameField("book", "x", "y", Stage.POST_DEPLOY),
-        operations.operations.RenameField,
+        DjangoRenameField,
         Stage.POST_DEPLOY,
     ),
     (
         operations.RenameModel("Book", "Volume", stage=Stage.PRE_DEPLOY),
-        operations.operations.RenameModel,
+        DjangoRenameModel,
         Stage.PRE_DEPLOY,
     ),
     (

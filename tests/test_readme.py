@@ -21,7 +21,9 @@ def test_ci_ends_with_the_test_command(root: Path) -> None:
 
 
 def test_the_demo_is_where_it_says(root: Path) -> None:
-    (script,) = re.findall(r"bin/python (\S+)$", (root / "README.rst").read_text(), re.M)
+    (script,) = re.findall(
+        r"bin/python (\S+)$", (root / "README.rst").read_text(), re.MULTILINE
+    )
     assert (root / script).is_file()
 
 

@@ -652,6 +652,9 @@ def test_sqlite_agrees_that_the_remake_keeps_the_table() -> None:
 class Composed:
     """Psycopg's SQL object, as far as reading it goes."""
 
+    def __repr__(self) -> str:
+        return f"Composed({self.text!r})"
+
     def __init__(self, text: object) -> None:
         self.text = text
 

@@ -1,10 +1,10 @@
 """Putting a hand on the plan that Django's ``migrate`` makes, without copying it.
 
 ``migrate.handle()`` makes a ``MigrationExecutor``, asks it for its plan and hands that
-plan on to everything else. While a command runs, three methods of that class are
-wrapped, so that the plan passes through a function of the command, whatever name or
-subclass the command has the executor by. Other threads, and what is migrated from
-within a migration, get the plain plan.
+plan on to everything else. While a command runs, the executors that are made have their
+plans pass through a function of the command, whatever name or subclass the command has
+the executor by. Other threads, and what is migrated from within a migration, get the
+plain plan.
 """
 
 from __future__ import annotations
@@ -53,18 +53,22 @@ def _inactive() -> Iterator[None]:
         _active.reset(token)
 
 
-def _wrap_init(original: Callable[..., None]) -> Callable[..., None]:
+def _make_init(original: Callable[..., None]) -> Callable[..., None]:
     @wraps(original)
-    def init(self: MigrationExecutor, *args: Any, **kwargs: Any) -> None:
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        if _active.get() is None:
+            original(self, *args, **kwargs)
+            return
         try:
             original(self, *args, **kwargs)
         except (CommandError, DatabaseError):
             raise
         except Exception as error:
-            if _active.get() is None:
-                raise
             # Whatever a module raises when the loader imports it.
             raise CommandError(_explain(error)) from error
+        # On the executor itself, in front of what its class may override.
+        self.migration_plan = _make_migration_plan(self, self.migration_plan)
+        self.migrate = _make_migrate(self, self.migrate)
 
     return init
 
@@ -80,60 +84,57 @@ def _explain(error: Exception) -> str:
     return f"The migrations can't be loaded: {type(error).__name__}: {error}"
 
 
-def _wrap_migration_plan(original: Callable[..., Plan]) -> Callable[..., Plan]:
+def _make_migration_plan(
+    executor: MigrationExecutor, original: Callable[..., Plan]
+) -> Callable[..., Plan]:
     @wraps(original)
-    def migration_plan(
-        self: MigrationExecutor, targets: Any, clean_start: bool = False
-    ) -> Plan:
+    def migration_plan(targets: Any, clean_start: bool = False) -> Plan:
         stage = _active.get()
         if stage is None or clean_start:
-            return original(self, targets, clean_start=clean_start)
+            return original(targets, clean_start=clean_start)
         # Django's method calls itself once more when it reloads the graph.
         with _inactive():
-            plan = original(self, targets)
-        return stage(self, plan)
+            plan = original(targets)
+        return stage(executor, plan)
 
     return migration_plan
 
 
-def _wrap_migrate(original: Callable[..., Any]) -> Callable[..., Any]:
+def _make_migrate(
+    executor: MigrationExecutor, original: Callable[..., Any]
+) -> Callable[..., Any]:
     @wraps(original)
-    def migrate(self: MigrationExecutor, *args: Any, **kwargs: Any) -> Any:
+    def migrate(targets: Any, plan: Any = None, **kwargs: Any) -> Any:
+        if plan is None:
+            plan = executor.migration_plan(targets)
         with _inactive():
-            return original(self, *args, **kwargs)
+            return original(targets, plan=plan, **kwargs)
 
     return migrate
 
 
-_WRAPPERS: dict[str, Callable[..., Any]] = {
-    "__init__": _wrap_init,
-    "migration_plan": _wrap_migration_plan,
-    "migrate": _wrap_migrate,
-}
 _lock = threading.Lock()
-_users = 0
-_originals: dict[str, Any] = {}
-_wrappers: dict[str, Any] = {}
+# How many ask for it at the moment, what stood there before, and what was put there.
+_swap: tuple[int, Any, Any] = (0, None, None)
 
 
 @contextmanager
 def _wrapped() -> Iterator[None]:
-    """Have the methods wrapped until the last of those who asked for it is done."""
-    global _users  # noqa: PLW0603 - counted under a lock, as several threads may ask
+    """Have executors be made so until the last of those who asked for it is done."""
+    global _swap  # noqa: PLW0603 - under a lock, as several threads may ask
+    executor_class: Any = MigrationExecutor
     with _lock:
-        _users += 1
-        if _users == 1:
-            for name, wrap in _WRAPPERS.items():
-                _originals[name] = getattr(MigrationExecutor, name)
-                _wrappers[name] = wrap(_originals[name])
-                setattr(MigrationExecutor, name, _wrappers[name])
+        users, original, ours = _swap
+        if users == 0:
+            original = executor_class.__init__
+            ours = executor_class.__init__ = _make_init(original)
+        _swap = (users + 1, original, ours)
     try:
         yield
     finally:
         with _lock:
-            _users -= 1
-            if _users == 0:
-                for name, wrapper in _wrappers.items():
-                    # Somebody else may have put something in its place meanwhile.
-                    if getattr(MigrationExecutor, name) is wrapper:
-                        setattr(MigrationExecutor, name, _originals[name])
+            users, original, ours = _swap
+            _swap = (users - 1, original, ours)
+            # Somebody else may have put something in its place meanwhile.
+            if users == 1 and executor_class.__init__ is ours:
+                executor_class.__init__ = original

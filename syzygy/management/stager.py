@@ -45,11 +45,10 @@ class PlanStager:
         )
 
     def _decide(self) -> dict[MigrationKey, Decision | AmbiguousStage]:
-        applied = {
-            key
-            for key in without_replaced(self._graph.nodes, keep=self._graph.nodes)
-            if key in self._applied
-        }
+        nodes = self._graph.nodes
+        kept = set(without_replaced(nodes, keep=nodes))
+        kept |= {(migration.app_label, migration.name) for migration, _ in self.plan}
+        applied = {key for key in kept if key in self._applied}
         if not concerns_other_apps(migration for migration, _ in self.plan):
             labels = {migration.app_label for migration, _ in self.plan}
             applied = {key for key in applied if key[0] in labels}

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.realworld.releases import WAGTAIL_4_1
+from tests.realworld.sites import Site, Sites
+from tests.services import SERVICES
+from tests.settings import RUN
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compile Wagtail once for all the processes."""
+    folder = tmp_path_factory.getbasetemp()
+    if WORKER != "main":
+        folder = folder.parent
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPYCACHEPREFIX", str(folder / "bytecode"))
+        yield
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(name, marks=pytest.mark.service(name))
+        for name in ("sqlite", "postgresql")
+    ],
+)
+def sites(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Sites]:
+    folder = tmp_path_factory.mktemp(request.param)
+    prefix = f"syzygy_realworld_{RUN}_{WORKER}"
+    made = Sites(SERVICES[request.param], folder, prefix)
+    yield made
+    made.drop()
+
+
+@pytest.fixture(scope="session")
+def past(sites: Sites) -> Site:
+    """Return a site at Wagtail 4.1, without content; the tests make copies of it."""
+    site = sites.new()
+    site.travel(WAGTAIL_4_1)
+    return site
+
+
+@pytest.fixture(scope="session")
+def plain(sites: Sites, past: Site) -> Site:
+    """Return a site that Django without Syzygy has brought to the present."""
+    site = sites.new(like=past)
+    site.configure('INSTALLED_APPS.remove("syzygy")')
+    site.manage("migrate", "--verbosity=0")
+    return site
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """Return a site on an empty SQLite database."""
+    return Sites(SERVICES["sqlite"], tmp_path, "").new()

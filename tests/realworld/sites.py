@@ -1,0 +1,192 @@
+"""Copies of the project in ``project/``, each on a database of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.services import Service
+
+PROJECT = Path(__file__).with_name("project")
+
+# Where nobody pulls the plug, a database needn't wait for the disk.
+OPTIONS = {
+    "sqlite": {"init_command": "PRAGMA synchronous=OFF"},
+    "postgresql": {"options": "-c synchronous_commit=off"},
+}
+
+SCHEMA = {
+    "sqlite": ["SELECT type, tbl_name, name, sql FROM sqlite_master"],
+    "postgresql": [
+        "SELECT table_name, column_name, data_type, character_maximum_length,"
+        " is_nullable, column_default, collation_name, is_identity"
+        " FROM information_schema.columns WHERE table_schema = 'public'",
+        "SELECT tablename, indexname, indexdef FROM pg_indexes"
+        " WHERE schemaname = 'public'",
+        "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)"
+        " FROM pg_constraint WHERE connamespace = 'public'::regnamespace",
+    ],
+}
+
+
+@dataclass
+class Site:
+    """A project in a directory, with what is needed to look into its database."""
+
+    path: Path
+    service: Service
+    database: str
+
+    def configure(self, *lines: str) -> None:
+        """Write lines at the end of the settings."""
+        with (self.path / "settings.py").open("a", encoding="utf-8") as file:
+            file.write("\n".join(["", *lines, ""]))
+
+    def manage(self, *arguments: str, code: int = 0) -> str:
+        """Run ``manage.py``; return what it wrote, to stderr if it has to fail."""
+        return self._run("manage.py", *arguments, code=code)
+
+    def travel(self, targets: Mapping[str, str], *arguments: str) -> None:
+        """Bring the database to an earlier point of the history."""
+        self._run("past.py", json.dumps(targets), *arguments)
+
+    def content(self) -> dict[str, Any]:
+        """Read with today's models, and write with them in passing."""
+        content: dict[str, Any] = json.loads(self._run("present.py"))
+        return content
+
+    def imported(self, *arguments: str) -> set[str]:
+        """Run ``manage.py``; return the names of the modules that it imports."""
+        # "-X importtime" leaves out what importlib.import_module() imports.
+        code = (
+            "import runpy, sys; runpy.run_path('manage.py', run_name='__main__'); "
+            "sys.stdout.write(' '.join(['', *sys.modules]))"
+        )
+        return set(self._run("-c", code, *arguments).split())
+
+    def stages(self) -> str:
+        """Return the stage of each migration, a line for each."""
+        return self._run("stages.py")
+
+    def applied(self) -> set[str]:
+        """Return the migrations that the database holds for applied."""
+        return {
+            f"{app}.{name}"
+            for app, name in self.query("SELECT app, name FROM django_migrations")
+        }
+
+    def schema(self) -> set[tuple[Any, ...]]:
+        """Return all that can be told of tables, columns, indexes and constraints."""
+        return {
+            tuple(row)
+            for statement in SCHEMA[self.service.name]
+            for row in self.query(statement)
+        }
+
+    def tables(self) -> set[str]:
+        """Return the names of the tables."""
+        statement = {
+            "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table'",
+            "postgresql": "SELECT tablename FROM pg_tables WHERE schemaname = 'public'",
+        }[self.service.name]
+        return {name for (name,) in self.query(statement)}
+
+    def counts(self, tables: Iterable[str]) -> dict[str, int]:
+        """Return how many rows these tables have."""
+        statement = " UNION ALL ".join(
+            f"SELECT '{table}', count(*) FROM {table}" for table in tables
+        )
+        return dict(self.query(statement))
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run a SELECT."""
+        if self.service.name == "sqlite":
+            connection = sqlite3.connect(self.path / self.database)
+            try:
+                return connection.execute(statement).fetchall()
+            finally:
+                connection.close()
+        import psycopg
+
+        with psycopg.connect(**self.service.address, dbname=self.database) as postgres:
+            return postgres.execute(statement).fetchall()  # type: ignore[arg-type]
+
+    def _run(self, *command: str, code: int = 0) -> str:
+        process = subprocess.run(
+            [sys.executable, *command],
+            cwd=self.path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        everything = f"{command}\n{process.stdout}\n{process.stderr}"
+        assert process.returncode == code, everything
+        assert "Traceback" not in everything, everything
+        return process.stderr if code else process.stdout
+
+
+@dataclass
+class Sites:
+    """Makes sites that use one database server."""
+
+    service: Service
+    folder: Path
+    prefix: str
+    made: int = 0
+
+    def new(self, like: Site | None = None) -> Site:
+        """Make a site, on an empty database or on a copy of that of another site."""
+        self.made += 1
+        path = self.folder / f"site_{self.made}"
+        shutil.copytree(PROJECT, path, ignore=shutil.ignore_patterns("__pycache__"))
+        if self.service.name == "sqlite":
+            site = Site(path, self.service, "db.sqlite3")
+            if like:
+                shutil.copy(like.path / like.database, path / site.database)
+        else:
+            site = Site(path, self.service, f"{self.prefix}_{self.made}")
+            template = f" TEMPLATE {like.database}" if like else ""
+            self._administer([f"CREATE DATABASE {site.database}{template}"])
+        database = self.service.database(
+            site.database if self.service.port else str(path / site.database)
+        )
+        database["OPTIONS"] = OPTIONS[self.service.name]
+        site.configure(f"DATABASES = {{'default': {database!r}}}")
+        return site
+
+    def drop(self) -> None:
+        """Drop all databases."""
+        if self.service.name != "sqlite":
+            self._administer(
+                f"DROP DATABASE IF EXISTS {self.prefix}_{number}"
+                for number in range(1, self.made + 1)
+            )
+
+    def _administer(self, statements: Iterable[str]) -> None:
+        import psycopg
+
+        with psycopg.connect(
+            **self.service.address, dbname="postgres", autocommit=True
+        ) as connection:
+            for statement in statements:
+                connection.execute(statement)  # type: ignore[call-overload]
+
+
+def environment() -> dict[str, str]:
+    """Return what a user's process finds, rather than one of a test run."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTEST_", "DJANGO_"))
+        and name not in {"PYTHONDEVMODE", "PYTHONWARNINGS", "PYTHONDONTWRITEBYTECODE"}
+    }
+    return inherited | {"NO_COLOR": "1"}

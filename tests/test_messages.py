@@ -1,0 +1,514 @@
+"""What people are told, and that the ways out work as they are pasted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.commands.migrate import Command as DjangoMigrate
+from django.db.migrations import Migration
+from django.test import override_settings
+
+from syzygy import Stage, messages
+from syzygy.exceptions import AmbiguousPlan, AmbiguousStage
+from tests.graph_helpers import (
+    Project,
+    add,
+    create,
+    migration,
+    options,
+    remove,
+    rename,
+)
+
+PRE, POST = Stage.PRE_DEPLOY, Stage.POST_DEPLOY
+OVERRIDE = "MIGRATION_STAGES_OVERRIDE"
+
+
+# Lines to paste
+
+
+def paste(line: str, **before: Any) -> dict[str, Any]:
+    """Run a line as part of a settings module, and return what it then has."""
+    namespace = dict(before)
+    exec(line, {}, namespace)
+    return namespace
+
+
+@pytest.mark.parametrize("existing", [{}, {"b": POST}, {"a.0001": "post_deploy"}])
+def test_override_line_adds_to_what_is_there(existing: dict[str, Any]) -> None:
+    line = messages.override_line({"a.0001": PRE, "a.0002": POST}, existing)
+    before = {OVERRIDE: dict(existing)} if existing else {}
+    assert paste(line, **before) == {
+        OVERRIDE: {**existing, "a.0001": "pre_deploy", "a.0002": "post_deploy"}
+    }
+
+
+def test_baseline_line_is_sorted() -> None:
+    line = messages.baseline_line({"b": "0002_x", "a": "0001_y"})
+    assert line == 'MIGRATION_STAGES_BASELINE = {"a": "0001_y", "b": "0002_x"}'
+    assert paste(line) == {"MIGRATION_STAGES_BASELINE": {"a": "0001_y", "b": "0002_x"}}
+
+
+# Conflicts
+
+
+class Conflict(NamedTuple):
+    """A project whose plan conflicts: what the database has, and where to go."""
+
+    migrations: list[Migration]
+    applied: str
+    targets: str = ""
+    settings: dict[str, Any] = {}
+
+
+A1 = migration("a.0001", create("Old", "f", "g"))
+B1 = migration("b.0001", create("Old", "f", "g"))
+REMOVE = migration("a.0002", remove("Old", "f"), needs="a.0001")
+DEPLOYED = "a.0001 b.0001"
+
+
+FORWARD = {
+    "direct": Conflict(
+        [A1, B1, REMOVE, migration("a.0003", add("Old", "h"), needs="a.0002")],
+        DEPLOYED,
+    ),
+    "indirect": Conflict(
+        [
+            A1,
+            B1,
+            REMOVE,
+            migration("a.0003", options("Old"), needs="a.0002"),
+            migration("b.0002", needs="b.0001 a.0003"),
+            migration("b.0003", add("Old", "h"), needs="b.0002"),
+        ],
+        DEPLOYED,
+    ),
+    "declared": Conflict(
+        [
+            A1,
+            B1,
+            migration("a.0002", add("Old", "h"), needs="a.0001", stage=POST),
+            migration("a.0003", remove("Old", "g"), needs="a.0002", stage=PRE),
+        ],
+        DEPLOYED,
+    ),
+    "several apps": Conflict(
+        [
+            A1,
+            B1,
+            REMOVE,
+            migration("b.0002", remove("Old", "f"), needs="b.0001"),
+            migration("a.0003", add("Old", "h"), needs="a.0002 b.0002"),
+        ],
+        DEPLOYED,
+    ),
+    "several that need several": Conflict(
+        [
+            A1,
+            B1,
+            REMOVE,
+            migration("a.0003", add("Old", "h"), needs="a.0002"),
+            migration("b.0002", remove("Old", "f"), needs="b.0001"),
+            migration("b.0003", add("Old", "h"), needs="b.0002"),
+        ],
+        DEPLOYED,
+    ),
+    "several in a row": Conflict(
+        [
+            A1,
+            B1,
+            REMOVE,
+            migration("a.0003", remove("Old", "g"), needs="a.0002"),
+            migration("a.0004", add("Old", "h"), needs="a.0003"),
+        ],
+        DEPLOYED,
+    ),
+    "overridden": Conflict(
+        [A1, B1, REMOVE, migration("b.0002", needs="b.0001 a.0002")],
+        DEPLOYED,
+        settings={OVERRIDE: {"a": POST, "b.0002": "pre_deploy"}},
+    ),
+    "fallen back": Conflict(
+        [
+            A1,
+            B1,
+            migration("a.0002", rename("Old", "f", "h"), needs="a.0001"),
+            migration("a.0003", add("Old", "i"), needs="a.0002"),
+        ],
+        DEPLOYED,
+        settings={"MIGRATION_STAGES_FALLBACK": {"a": POST}},
+    ),
+    "squashed": Conflict(
+        [
+            A1,
+            B1,
+            migration("a.s", remove("Old", "f"), needs="a.0001", replaces="a.0002"),
+            migration("a.0003", add("Old", "h"), needs="a.0002"),
+        ],
+        DEPLOYED,
+    ),
+    "target": Conflict(
+        [
+            A1,
+            B1,
+            REMOVE,
+            migration("a.0003", add("Old", "h"), needs="a.0002"),
+            migration("a.0004", remove("Old", "g"), needs="a.0003"),
+        ],
+        DEPLOYED,
+        "a.0003",
+    ),
+}
+
+# Its second conflict comes into being when the first is applied.
+ONE_AFTER_THE_OTHER = {
+    "what it creates is touched": Conflict(
+        [
+            A1,
+            B1,
+            migration(
+                "a.0002",
+                remove("Old", "f"),
+                add("Old", "h"),
+                needs="a.0001",
+                stage=POST,
+            ),
+            migration("a.0003", remove("Old", "h"), needs="a.0002"),
+            migration("a.0004", add("Old", "i"), needs="a.0003"),
+        ],
+        DEPLOYED,
+    ),
+}
+
+ADD = migration("a.0003", add("Old", "h"), needs="a.0002")
+
+BACKWARD = {
+    "direct": Conflict([A1, B1, REMOVE, ADD], f"{DEPLOYED} a.0002 a.0003", "a.0001"),
+    "another app": Conflict(
+        [A1, B1, REMOVE, migration("b.0002", add("Old", "h"), needs="b.0001 a.0002")],
+        f"{DEPLOYED} a.0002 b.0002",
+        "a.0001",
+    ),
+    "first of its app": Conflict(
+        [A1, B1, REMOVE, migration("c.0001", create("New"), needs="a.0002")],
+        f"{DEPLOYED} a.0002 c.0001",
+        "a.0001",
+    ),
+    "all of its app": Conflict(
+        [A1, B1, REMOVE, ADD], f"{DEPLOYED} a.0002 a.0003", "a.zero"
+    ),
+    "merge": Conflict(
+        [
+            A1,
+            B1,
+            REMOVE,
+            migration("a.0003", options("Old"), needs="a.0001"),
+            migration("a.0004", add("Old", "h"), needs="a.0003 a.0002"),
+        ],
+        f"{DEPLOYED} a.0002 a.0003 a.0004",
+        "a.0001",
+    ),
+    "several apps": Conflict(
+        [
+            A1,
+            B1,
+            REMOVE,
+            ADD,
+            migration("b.0002", add("Old", "h"), needs="b.0001 a.0002"),
+        ],
+        f"{DEPLOYED} a.0002 a.0003 b.0002",
+        "a.0001",
+    ),
+    "several in a row": Conflict(
+        [
+            A1,
+            B1,
+            REMOVE,
+            ADD,
+            migration("a.0004", add("Old", "i"), needs="a.0003"),
+        ],
+        f"{DEPLOYED} a.0002 a.0003 a.0004",
+        "a.0001",
+    ),
+    "on a squashed one whose files are kept": Conflict(
+        [
+            A1,
+            B1,
+            REMOVE,
+            migration("a.s", remove("Old", "f"), needs="a.0001", replaces="a.0002"),
+            ADD,
+        ],
+        f"{DEPLOYED} a.0002 a.s a.0003",
+        "a.0001",
+    ),
+    "on a squashed one whose files are gone": Conflict(
+        [
+            A1,
+            B1,
+            migration("a.s", remove("Old", "f"), needs="a.0001", replaces="a.0002"),
+            ADD,
+        ],
+        f"{DEPLOYED} a.0002 a.s a.0003",
+        "a.0001",
+    ),
+}
+
+
+def parametrize(conflicts: dict[str, Conflict]) -> Callable[..., Any]:
+    return pytest.mark.parametrize("conflict", conflicts.values(), ids=conflicts)
+
+
+BOTH = {f"forward {name}": each for name, each in FORWARD.items()} | {
+    f"backward {name}": each for name, each in BACKWARD.items()
+}
+everywhere = parametrize(BOTH)
+
+
+def project_of(conflict: Conflict) -> Project:
+    return Project(*conflict.migrations).record(conflict.applied)
+
+
+def told(project: Project, targets: str = "") -> str:
+    with pytest.raises(AmbiguousPlan) as caught:
+        project.stage(targets)
+    return str(caught.value)
+
+
+def lines(message: str, start: str) -> list[str]:
+    """Return the lines to paste that start with that."""
+    indented = [line for line in message.splitlines() if line.startswith("    ")]
+    return [line.strip() for line in indented if line.strip().startswith(start)]
+
+
+def run(project: Project, line: str) -> None:
+    """Run what a line says with Django's command, but for the operations."""
+    arguments = line.removeprefix("python manage.py migrate").split()
+    if "--database" in arguments:
+        position = arguments.index("--database")
+        assert arguments[position + 1] == project.connection.alias
+        del arguments[position : position + 2]
+    alias = project.connection.alias
+    call_command(DjangoMigrate(), *arguments, database=alias, fake=True, verbosity=0)
+
+
+@parametrize(BOTH | ONE_AFTER_THE_OTHER)
+def test_conflict_is_settled_by_the_override_as_it_is_pasted(
+    tmp_path: Path, conflict: Conflict
+) -> None:
+    project = project_of(conflict)
+    with project.installed(tmp_path, **conflict.settings):
+        [line] = lines(told(project, conflict.targets), OVERRIDE)
+        before = getattr(settings, OVERRIDE, None)
+        copy = {} if before is None else {OVERRIDE: dict(before)}
+        with override_settings(**paste(line, **copy)):
+            steps = project.stage(conflict.targets)
+        assert any(not step.is_postponed for step in steps)
+
+
+def paste_commands(project: Project, targets: str) -> list[str]:
+    """Run all commands that are told, and check that they do nothing unplanned."""
+    _, planned = project.plan(targets)
+    before = set(project.recorder.applied_migrations())
+    commands = lines(told(project, targets), "python manage.py")
+    for line in commands:
+        run(project, line)
+    assert before ^ set(project.recorder.applied_migrations()) <= {
+        key
+        for each, _ in planned
+        for key in [(each.app_label, each.name), *each.replaces]
+    }
+    return commands
+
+
+@everywhere
+def test_conflict_is_settled_by_the_commands_as_they_are_pasted(
+    tmp_path: Path, conflict: Conflict
+) -> None:
+    project = project_of(conflict)
+    with project.installed(tmp_path, **conflict.settings):
+        assert paste_commands(project, conflict.targets)
+        # There may be nothing left to stage.
+        project.stage(conflict.targets)
+
+
+def test_commands_are_for_the_database_that_was_asked_about() -> None:
+    project = project_of(FORWARD["direct"])
+    [line] = lines(told(project), "python manage.py")
+    assert line == (
+        f"python manage.py migrate a 0002 --database {project.connection.alias}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("conflict", "expected"),
+    [
+        (
+            FORWARD["direct"],
+            'Migration "a.0003" has to run before the rollout (inferred: Add field h '
+            "to Old: the new release uses the column), but it needs "
+            '"a.0002" to run first, which has to wait until after the rollout '
+            "(inferred: Remove field f from Old: the running release uses the column).",
+        ),
+        (
+            FORWARD["declared"],
+            'Migration "a.0003" has to run before the rollout (declared in the '
+            'migration), but it needs "a.0002" to run first, which has to wait until '
+            "after the rollout (declared in the migration).",
+        ),
+        (
+            FORWARD["overridden"],
+            'Migration "b.0002" has to run before the rollout '
+            '(MIGRATION_STAGES_OVERRIDE), but it needs "a.0002" to run first, which '
+            "has to wait until after the rollout (MIGRATION_STAGES_OVERRIDE).",
+        ),
+        (
+            FORWARD["fallen back"],
+            'Migration "a.0003" has to run before the rollout (inferred: Add field i '
+            "to Old: the new release uses the column), but it needs "
+            '"a.0002" to run first, which has to wait until after the rollout '
+            '(MIGRATION_STAGES_FALLBACK: no stage is safe for "Rename field f on Old '
+            'to h": each release uses a column the other lacks).',
+        ),
+        (
+            BACKWARD["direct"],
+            'Migration "a.0002" has to be undone before the rollout (inferred: Remove '
+            "field f from Old: the running release uses the column), but it needs "
+            '"a.0003" to be undone first, which has to wait until after the rollout '
+            "(inferred: Add field h to Old: the new release uses the column).",
+        ),
+    ],
+    ids=["inferred", "declared", "overridden", "fallen back", "undone"],
+)
+def test_conflict_tells_both_and_why(
+    tmp_path: Path, conflict: Conflict, expected: str
+) -> None:
+    project = project_of(conflict)
+    with project.installed(tmp_path, **conflict.settings):
+        assert told(project, conflict.targets).splitlines()[0] == expected
+
+
+def test_conflict_tells_the_way_between_the_two() -> None:
+    first = told(project_of(FORWARD["indirect"])).splitlines()[0]
+    assert first.startswith('Migration "b.0003" has to run before')
+    assert 'needs "a.0002" to run first, through "a.0003", through "b.0002", ' in first
+
+
+def test_conflict_tells_no_way_where_there_is_nothing_between() -> None:
+    assert "through" not in told(project_of(FORWARD["direct"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("several apps", {("a.0003", "a.0002"), ("a.0003", "b.0002")}),
+        ("several that need several", {("a.0003", "a.0002"), ("b.0003", "b.0002")}),
+        ("several in a row", {("a.0004", "a.0002"), ("a.0004", "a.0003")}),
+    ],
+)
+def test_all_conflicts_are_told_at_once(
+    name: str, expected: set[tuple[str, str]]
+) -> None:
+    message = told(project_of(FORWARD[name]))
+    found = re.findall(r'"([ab]\.\d+)" (?:has .*? )?needs "([ab]\.\d+)"', message)
+    found += re.findall(r'"([ab]\.\d+)" has .*? but it needs "([ab]\.\d+)"', message)
+    assert set(found) == expected
+    [line] = lines(message, OVERRIDE)
+    assert paste(line)[OVERRIDE].keys() == {needed for _, needed in expected}
+
+
+@everywhere
+def test_conflict_is_told_in_sentences(tmp_path: Path, conflict: Conflict) -> None:
+    project = project_of(conflict)
+    with project.installed(tmp_path, **conflict.settings):
+        message = told(project, conflict.targets)
+    for line in message.splitlines():
+        assert line == line.rstrip()
+        if not line.startswith("    "):
+            assert line[0].isupper()
+            assert line.endswith((".", ":"))
+
+
+def test_conflict_of_a_roll_back_does_not_speak_of_deploying_more() -> None:
+    message = told(project_of(BACKWARD["direct"]), "a.0001")
+    assert "Roll back in two deployments" in message
+    assert "overdue" not in message
+
+
+# Ambiguous stages
+
+
+def ambiguous(**attributes: Any) -> Project:
+    body = [remove("Old", "f"), add("Old", "h")]
+    a2 = migration("a.0002", *body, needs="a.0001", **attributes)
+    return Project(A1, B1, a2).record(DEPLOYED)
+
+
+@pytest.mark.parametrize("before", [{}, {OVERRIDE: {"b": POST}}])
+def test_ambiguous_stage_is_settled_by_the_override_as_it_is_pasted(
+    tmp_path: Path, before: dict[str, Any]
+) -> None:
+    project = ambiguous()
+    with project.installed(tmp_path, **before):
+        with pytest.raises(AmbiguousStage) as caught:
+            project.stage()
+        [line] = lines(str(caught.value), OVERRIDE)
+        pasted = paste(line, **{name: dict(value) for name, value in before.items()})
+        with override_settings(**pasted):
+            assert project.split() == (["a.0002"], [])
+
+
+@pytest.mark.parametrize("wanted", [PRE, POST])
+def test_ambiguous_stage_is_settled_by_the_attribute_as_it_is_pasted(
+    wanted: Stage,
+) -> None:
+    with pytest.raises(AmbiguousStage) as caught:
+        ambiguous().stage()
+    [importing] = lines(str(caught.value), "from")
+    [attribute] = lines(str(caught.value), "stage")
+    if wanted is POST:
+        first, second = re.findall(r"Stage\.\w+", attribute)
+        attribute = attribute.replace(first, second)
+    project = ambiguous(stage=paste(f"{importing}\n{attribute}")["stage"])
+    assert project.split() == ((["a.0002"], []) if wanted is PRE else ([], ["a.0002"]))
+
+
+@pytest.mark.parametrize(
+    ("body", "way", "expected"),
+    [
+        (
+            [remove("Old", "f"), add("Old", "h")],
+            "Split it into one migration per stage.",
+            'The stage of migration "a.0002" is ambiguous: "Add field h to Old" has to '
+            "run before the rollout (the new release uses the column), but "
+            '"Remove field f from Old" has to run after the rollout (the running '
+            "release uses the column).",
+        ),
+        (
+            [options("Old"), rename("Old", "f", "h")],
+            "Keep the name in the database (db_column, db_table), or add what is new, ",
+            'The stage of migration "a.0002" is ambiguous: no stage is safe for '
+            '"Rename field f on Old to h": each release uses a column the other lacks.',
+        ),
+    ],
+)
+def test_ambiguous_stage_tells_what_contradicts_what(
+    body: list[Any], way: str, expected: str
+) -> None:
+    project = Project(A1, migration("a.0002", *body, needs="a.0001")).record("a.0001")
+    with pytest.raises(AmbiguousStage) as caught:
+        project.stage()
+    assert caught.value.summary == expected
+    assert str(caught.value) == f"{expected}\n{caught.value.remedy}"
+    assert caught.value.remedy.startswith(way)
+
+
+def test_ambiguous_stage_that_is_nonsense_is_told_as_such() -> None:
+    project = Project(A1, migration("a.0002", needs="a.0001", stage="early"))
+    with pytest.raises(AmbiguousStage, match=r'"a\.0002" declares .* \'early\' is no'):
+        project.record("a.0001").stage()

@@ -1,0 +1,388 @@
+"""What the running release can't see is harmless, as far as it can still write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db.migrations import (
+    AddConstraint,
+    AddIndex,
+    AlterConstraint,
+    AlterField,
+    AlterIndexTogether,
+    AlterModelManagers,
+    AlterModelOptions,
+    AlterModelTable,
+    AlterModelTableComment,
+    AlterOrderWithRespectTo,
+    AlterUniqueTogether,
+    DeleteModel,
+    RemoveConstraint,
+    RemoveField,
+    RemoveIndex,
+    RenameField,
+    RenameIndex,
+    RenameModel,
+)
+from django.db.migrations.operations.base import Operation
+from django.db.models import (
+    CASCADE,
+    BooleanField,
+    CharField,
+    CheckConstraint,
+    CompositePrimaryKey,
+    F,
+    FloatField,
+    ForeignKey,
+    Index,
+    IntegerField,
+    ManyToManyField,
+    OneToOneField,
+    Q,
+    TextField,
+    UniqueConstraint,
+)
+from django.db.models.constraints import BaseConstraint
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Coalesce, Lower, Random
+from django.db.models.lookups import GreaterThan, IsNull
+
+from tests.rules_helpers import AUTHOR, add, judged, model, named, post
+
+POST = post(x=IntegerField())
+INDEX = Index(fields=["x"], name="i")
+UNIQUE = UniqueConstraint(fields=["x"], name="u")
+CHECK = CheckConstraint(condition=Q(x__gt=0), name="c")
+TAG = model("Tag")
+REMOVE = RemoveField("post", "x")
+
+
+NULLABLE = IntegerField(null=True)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        DeleteModel("Post"),
+        RenameModel("Post", "Article"),
+        AlterModelTable("Post", "posts"),
+        AlterOrderWithRespectTo("post", "x"),
+        AlterUniqueTogether("post", {("id", "x")}),
+        AlterIndexTogether("post", {("id", "x")}),
+        AlterModelTableComment("post", "Posts."),
+        add("y", IntegerField(default=0)),
+        add("y", ManyToManyField("blog.Author")),
+        RemoveField("post", "x"),
+        AlterField("post", "x", TextField()),
+        RenameField("post", "x", "y"),
+        AddIndex("post", INDEX),
+        RemoveIndex("post", "i"),
+        RenameIndex("post", "j", old_name="i"),
+        AddConstraint("post", UNIQUE),
+        AddConstraint("post", CHECK),
+        RemoveConstraint("post", "u"),
+    ],
+    ids=named,
+)
+def test_all_is_harmless_to_a_new_model(operation: Operation) -> None:
+    assert judged(operation, AUTHOR, new=[POST]) == {"unseen"}
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        AlterModelOptions("post", {"ordering": ["x"]}),
+        AlterModelManagers("post", []),
+        AlterConstraint("post", "u", UNIQUE),
+        add("pk", CompositePrimaryKey("id", "x")),
+        AlterField("post", "x", IntegerField(help_text="Any number.")),
+        AlterOrderWithRespectTo("post", None),
+    ],
+    ids=named,
+)
+def test_what_has_no_effect_has_none_on_a_new_model_either(
+    operation: Operation,
+) -> None:
+    assert judged(operation, new=[POST]) == {"state-only"}
+
+
+def test_a_new_model_stays_new_under_another_name() -> None:
+    article = [POST, RenameModel("Post", "Article")]
+    assert judged(RemoveField("article", "x"), new=article) == {"unseen"}
+    renamed = [RenameModel("Post", "Article")]
+    assert judged(RemoveField("article", "x"), POST, new=renamed) == {
+        "remove-field-not-null"
+    }
+
+
+def test_a_field_of_a_renamed_model_stays_new() -> None:
+    new = [add("y", NULLABLE), RenameModel("Post", "Article")]
+    assert judged(RemoveField("article", "y"), POST, new=new) == {"unseen"}
+
+
+def test_creating_what_is_new_is_what_the_new_release_needs() -> None:
+    assert judged(TAG, new=[POST]) == {"create-model"}
+    assert judged(add("y", NULLABLE), POST, new=[TAG]) == {"add-field"}
+
+
+@pytest.mark.parametrize(
+    ("codes", "field", "operation"),
+    [
+        ("unseen", NULLABLE, RemoveField("post", "y")),
+        ("unseen", IntegerField(default=0), RemoveField("post", "y")),
+        ("unseen", NULLABLE, RenameField("post", "y", "z")),
+        # Rows that the running release inserts must still be possible.
+        ("unseen", NULLABLE, AlterField("post", "y", TextField(null=True))),
+        ("unseen", NULLABLE, AlterField("post", "y", IntegerField(db_default=0))),
+        (
+            "unseen",
+            NULLABLE,
+            AlterField("post", "y", IntegerField(null=True, unique=True)),
+        ),
+        (
+            "unseen",
+            FloatField(unique=True, db_default=Random()),
+            AlterField("post", "y", FloatField(unique=True, db_default=Random() + 1)),
+        ),
+        ("set-not-null", NULLABLE, AlterField("post", "y", IntegerField(default=0))),
+        (
+            "drop-db-default",
+            IntegerField(db_default=0),
+            AlterField("post", "y", IntegerField(default=0)),
+        ),
+        (
+            "add-unique",
+            IntegerField(db_default=0),
+            AlterField("post", "y", IntegerField(db_default=0, unique=True)),
+        ),
+        (
+            "add-unique add-db-default",
+            NULLABLE,
+            AlterField("post", "y", IntegerField(null=True, db_default=0, unique=True)),
+        ),
+        # It can't insert before either, so nothing gets worse.
+        (
+            "unseen",
+            CharField(max_length=100, default=""),
+            AlterField("post", "y", CharField(max_length=50, default="")),
+        ),
+        ("unseen", IntegerField(default=0), AlterField("post", "y", TextField())),
+    ],
+)
+def test_a_new_field(codes: str, field: Any, operation: Operation) -> None:
+    assert judged(operation, POST, new=[add("y", field)]) == set(codes.split())
+
+
+def test_a_field_that_was_made_not_null_is_new_all_the_same() -> None:
+    """As is said in each migration: that makes it NOT NULL once only."""
+    new = [add("y", NULLABLE), AlterField("post", "y", IntegerField())]
+    altered = AlterField("post", "y", IntegerField(help_text="Any number."))
+    assert judged(altered, POST, new=new) == {"state-only"}
+    assert judged(RemoveField("post", "y"), POST, new=new) == {"unseen"}
+
+
+def test_a_new_field_stays_new_under_another_name() -> None:
+    new = [add("y", NULLABLE), RenameField("post", "y", "z")]
+    assert judged(RemoveField("post", "z"), POST, new=new) == {"unseen"}
+
+
+def test_a_renamed_field_is_not_new() -> None:
+    new = [RenameField("post", "x", "y")]
+    assert judged(RemoveField("post", "y"), POST, new=new) == {"remove-field-not-null"}
+
+
+@pytest.mark.parametrize(
+    ("codes", "field", "constraint"),
+    [
+        ("unseen", NULLABLE, UniqueConstraint(fields=["y"], name="u")),
+        ("unseen", NULLABLE, UniqueConstraint(fields=["x", "y"], name="u")),
+        (
+            "add-constraint",
+            NULLABLE,
+            UniqueConstraint(fields=["x", "y"], nulls_distinct=False, name="u"),
+        ),
+        (
+            "unseen",
+            NULLABLE,
+            UniqueConstraint(fields=["x", "y"], nulls_distinct=True, name="u"),
+        ),
+        # NULL isn't what the running release leaves in these.
+        (
+            "add-constraint",
+            IntegerField(db_default=0),
+            UniqueConstraint(fields=["y"], name="u"),
+        ),
+        (
+            "add-constraint",
+            IntegerField(null=True, db_default=0),
+            UniqueConstraint(fields=["y"], name="u"),
+        ),
+        (
+            "add-constraint",
+            IntegerField(default=0),
+            UniqueConstraint(fields=["y"], name="u"),
+        ),
+        ("add-constraint", NULLABLE, UniqueConstraint(fields=["x"], name="u")),
+        # The running release may write two rows of which it holds.
+        (
+            "add-constraint",
+            NULLABLE,
+            UniqueConstraint(fields=["x"], condition=Q(y__isnull=True), name="u"),
+        ),
+        ("unseen", NULLABLE, CheckConstraint(condition=Q(y__gt=0), name="c")),
+        (
+            "unseen",
+            IntegerField(db_default=0),
+            CheckConstraint(condition=Q(y__isnull=False), name="c"),
+        ),
+        (
+            "add-constraint",
+            NULLABLE,
+            CheckConstraint(condition=Q(y__gt=F("x")), name="c"),
+        ),
+        ("add-constraint", NULLABLE, CheckConstraint(condition=Q(x__gt=0), name="c")),
+    ],
+)
+def test_a_constraint_on_a_new_field(codes: str, field: Any, constraint: Any) -> None:
+    operation = AddConstraint("post", constraint)
+    assert judged(operation, POST, new=[add("y", field)]) == set(codes.split())
+
+
+NONE = {"y__isnull": True, "z__isnull": True}
+ONLY_Y, ONLY_Z = {**NONE, "y__isnull": False}, {**NONE, "z__isnull": False}
+
+
+@pytest.mark.parametrize(
+    ("code", "condition"),
+    [
+        # As NULL is neither true nor false, it passes,
+        ("unseen", Q(y__gt=0)),
+        ("unseen", ~Q(y__gt=0)),
+        ("unseen", Q(y__gt=0) & Q(z__gt=0)),
+        ("unseen", Q(y__gt=F("z"))),
+        ("unseen", ~(Q(y__gt=0) & ~Q(z__in=[1, 2]))),
+        ("unseen", ~(~Q(y__gt=0) & ~Q(z__gt=0))),
+        # where it isn't asked for, or is allowed.
+        ("unseen", Q(y__gt=0) | Q(y__isnull=True)),
+        ("unseen", Q(y__gt=0) | Q(y=None)),
+        ("unseen", Q(y__isnull=True) ^ Q(z__isnull=False)),
+        ("unseen", ~Q(y__isnull=False, z__isnull=False)),
+        ("unseen", Q(**NONE) | Q(y__isnull=False, z__isnull=False)),
+        ("add-constraint", Q(y__isnull=False)),
+        ("add-constraint", Q(y__isnull=False) | Q(z__isnull=False)),
+        ("add-constraint", Q(**ONLY_Y) | Q(**ONLY_Z)),
+        ("add-constraint", Q(y__isnull=False) ^ Q(z__isnull=False)),
+        ("add-constraint", Q(y__gt=0) & Q(z__isnull=False)),
+        ("add-constraint", ~Q(y__gt=0) & ~Q(y=None)),
+        # Whatever an expression makes of NULL.
+        ("add-constraint", Q(GreaterThan(Coalesce("y", 0), 1))),
+        ("add-constraint", Q(IsNull(F("y"), False))),
+        ("add-constraint", ~Q(GreaterThan(Coalesce("y", 0), -1))),
+        ("add-constraint", Q(y=1) & ~Q(IsNull(F("y"), True))),
+    ],
+    ids=str,
+)
+def test_a_check_of_new_fields(code: str, condition: Q) -> None:
+    operation = AddConstraint("post", CheckConstraint(condition=condition, name="c"))
+    new = [add("y", NULLABLE), add("z", NULLABLE)]
+    assert judged(operation, POST, new=new) == {code}
+    assert judged(operation, POST, *new) == {"add-constraint"}
+
+
+def test_a_foreign_key_that_comes_into_force_is_seen() -> None:
+    """It keeps the running release from deleting what the new one refers to."""
+    free: Any = ForeignKey("blog.Author", CASCADE, null=True, db_constraint=False)
+    bound: Any = ForeignKey("blog.Author", CASCADE, null=True)
+    force = AlterField("post", "y", bound)
+    assert judged(force, AUTHOR, POST, new=[add("y", free)]) == {"add-db-constraint"}
+    assert judged(force, AUTHOR, new=[post(y=free)]) == {"add-db-constraint"}
+    both = AlterField("post", "y", OneToOneField("blog.Author", CASCADE, null=True))
+    assert judged(both, AUTHOR, new=[post(y=free)]) == {"add-db-constraint", "unseen"}
+
+
+@pytest.mark.parametrize(
+    ("codes", "field"),
+    [
+        ("unseen", NULLABLE),
+        ("add-unique-together", IntegerField(db_default=0)),
+        ("add-unique-together", IntegerField(null=True, db_default=0)),
+        ("add-unique-together", IntegerField(default=0)),
+    ],
+)
+def test_unique_together_over_a_new_field(codes: str, field: Any) -> None:
+    operation = AlterUniqueTogether("post", {("x", "y")})
+    assert judged(operation, POST, new=[add("y", field)]) == {codes}
+
+
+def test_a_nullable_field_that_is_known_may_hold_duplicates() -> None:
+    known = [POST, add("y", NULLABLE)]
+    unique = AddConstraint("post", UniqueConstraint(fields=["y"], name="u"))
+    assert judged(unique, *known, new=[add("z", NULLABLE)]) == {"add-constraint"}
+    together = AlterUniqueTogether("post", {("x", "y")})
+    assert judged(together, *known, new=[add("z", NULLABLE)]) == {"add-unique-together"}
+
+
+def test_each_set_of_unique_together_counts_for_itself() -> None:
+    operation = AlterUniqueTogether("post", {("x", "y"), ("id", "x")})
+    new = [add("y", NULLABLE)]
+    assert judged(operation, POST, new=new) == {"unseen", "add-unique-together"}
+
+
+def test_an_index_on_a_new_field_is_wanted_by_the_new_release() -> None:
+    operation = AddIndex("post", Index(fields=["y"], name="i"))
+    assert judged(operation, POST, new=[add("y", NULLABLE)]) == {"add-index"}
+
+
+@pytest.mark.parametrize(
+    ("code", "field", "constraint"),
+    [
+        ("unseen", NULLABLE, UniqueConstraint("x", "y", name="u")),
+        ("unseen", NULLABLE, UniqueConstraint(F("y").desc(), name="u")),
+        # Whatever an expression makes of NULL.
+        (
+            "add-constraint",
+            NULLABLE,
+            UniqueConstraint("x", Coalesce("y", 0), name="u"),
+        ),
+        ("add-constraint", NULLABLE, UniqueConstraint(Lower("x"), name="u")),
+        (
+            "add-constraint",
+            IntegerField(db_default=0),
+            UniqueConstraint(Lower("y"), name="u"),
+        ),
+    ],
+)
+def test_a_unique_expression_of_a_new_field(
+    code: str, field: Any, constraint: Any
+) -> None:
+    operation = AddConstraint("post", constraint)
+    assert judged(operation, POST, new=[add("y", field)]) == {code}
+
+
+class Given(BaseConstraint):
+    """A constraint of a third party's, which says what its fields are."""
+
+    def __init__(self, *fields: str) -> None:
+        super().__init__(name="given")
+        self.fields = fields
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        Given("y"),
+        Given("x", "y"),
+        BaseConstraint(name="silent"),
+        CheckConstraint(condition=RawSQL("x > 0", (), BooleanField()), name="c"),
+        CheckConstraint(
+            condition=Q(RawSQL("x > 0", (), BooleanField())) & Q(y=1), name="c"
+        ),
+    ],
+)
+@pytest.mark.parametrize("field", [NULLABLE, IntegerField(db_default=1)])
+def test_a_constraint_that_does_not_tell_all(field: Any, constraint: Any) -> None:
+    operation = AddConstraint("post", constraint)
+    assert judged(operation, POST, new=[add("y", field)]) == {"add-constraint"}
+    assert judged(operation, POST) == {"add-constraint"}
+    assert judged(operation, new=[POST]) == {"unseen"}
