@@ -188,7 +188,7 @@ def test_stage_of_a_migration_that_declares_it(declared: Any) -> None:
     assert found is Stage(declared)
 
 
-@pytest.mark.parametrize("app_label", ["syzygy", "not_installed"])
+@pytest.mark.parametrize("app_label", ["not_installed"])
 @pytest.mark.parametrize(
     "body", [[remove("Old", "f"), add("Old", "g")], [rename("Old", "f", "g")]]
 )
