@@ -120,6 +120,10 @@ def _roll_back_first(pairs: Sequence[tuple[Step, Step]], database: str) -> str:
         )
         for needed, needing in pairs
     }
+    if not all(targets.values()):
+        # Without a migration to go back to, "zero" could undo more than is planned.
+        needed = pairs[0][0].migration
+        return f'Roll back in two deployments; undo "{needed}" in the first of them.'
     return (
         "Roll back in two deployments, the first of them up to here:\n"
         f"{_commands(targets.values(), database)}"
@@ -134,8 +138,11 @@ def _commands(arguments: Iterable[str], database: str) -> str:
 
 
 def _before(migration: Migration) -> str:
-    """The arguments of ``migrate`` that undo a migration and what depends on it."""
+    """The arguments of ``migrate`` that undo a migration and what depends on it.
+
+    Empty if the migration has none before it in its app.
+    """
     for app_label, name in migration.dependencies:
         if app_label == migration.app_label and not name.startswith("__"):
             return f"{app_label} {name}"
-    return f"{migration.app_label} zero"
+    return ""

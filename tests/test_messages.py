@@ -195,11 +195,6 @@ BACKWARD = {
         f"{DEPLOYED} a.0002 b.0002",
         "a.0001",
     ),
-    "first of its app": Conflict(
-        [A1, B1, REMOVE, migration("c.0001", create("New"), needs="a.0002")],
-        f"{DEPLOYED} a.0002 c.0001",
-        "a.0001",
-    ),
     "all of its app": Conflict(
         [A1, B1, REMOVE, ADD], f"{DEPLOYED} a.0002 a.0003", "a.zero"
     ),
@@ -335,6 +330,26 @@ def test_conflict_is_settled_by_the_commands_as_they_are_pasted(
         assert paste_commands(project, conflict.targets)
         # There may be nothing left to stage.
         project.stage(conflict.targets)
+
+
+def test_zero_is_never_offered() -> None:
+    """It may undo more than is planned, where an app has several first migrations."""
+    conflict = Conflict(
+        [
+            A1,
+            B1,
+            migration("b.0002", remove("Old", "f"), needs="b.0001", before="a.0002"),
+            migration("a.0002", create("New")),
+            migration("a.0003", needs="a.0001 a.0002"),
+        ],
+        f"{DEPLOYED} b.0002 a.0002 a.0003",
+        "b.0001",
+    )
+    project = project_of(conflict)
+    with pytest.raises(AmbiguousPlan) as caught:
+        project.stage(conflict.targets)
+    assert "zero" not in str(caught.value)
+    assert 'undo "a.' in str(caught.value)
 
 
 def test_commands_are_for_the_database_that_was_asked_about() -> None:
