@@ -196,7 +196,10 @@ def _unknown_key(setting: str, key: str) -> Problem | None:
     elif key == app_label or (name and _has_migration(app_label, name)):
         return None
     else:
-        folder = migration_folder(apps.get_app_config(app_label))
+        try:
+            folder = migration_folder(apps.get_app_config(app_label))
+        except BadMigrationError:
+            folder = None
         wrong, kind = name, f'migration of the app "{app_label}"'
         known = folder.names if folder else ()
     likely = _most_similar(wrong, known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,15 @@ from django.core.management.commands import migrate as django_migrate
 from django.db.migrations import executor as django_executor
 from django.db.migrations.executor import MigrationExecutor
 
-from tests.command_helpers import ADD, CREATE, REMOVE, Project, dump, source
+from tests.command_helpers import (
+    ADD,
+    CREATE,
+    HOOK,
+    REMOVE,
+    Project,
+    dump,
+    source,
+)
 
 pytest_plugins = ["tests.command_fixtures"]
 
@@ -231,6 +240,12 @@ COPIES = {
     "that leaves the plan to the executor": COPY.replace(
         "            plan=plan,\n            state=", "            state="
     ),
+    "without the names of arguments": re.sub(
+        r"executor\.migrate\([^)]*\.clone\(\)[^)]*\)",
+        "executor.migrate("
+        "targets, plan, pre_migrate_state.clone(), fake, fake_initial)",
+        COPY,
+    ),
     "with the executor in another module": COPY.replace(
         IMPORT, "from ops.executors import make\n"
     ).replace(MADE, "make(connection"),
@@ -332,18 +347,36 @@ def test_a_command_that_makes_its_plan_twice(blog: Project) -> None:
     assert blog.applied() == PRE
 
 
+SEVERAL = AUDITING.replace(
+    "return super().handle(*args, **options)",
+    "for database in ('default', 'other'):\n"
+    "            super().handle(*args, **options | {'database': database})",
+)
+
+
 def test_a_command_that_migrates_several_databases(blog: Project) -> None:
     """Such as one of multi-tenancy: a plan each."""
-    override(
-        blog,
-        "ops",
-        AUDITING.replace(
-            "return super().handle(*args, **options)",
-            "for database in ('default', 'other'):\n"
-            "            super().handle(*args, **options | {'database': database})",
-        ),
-    )
+    override(blog, "ops", SEVERAL)
     override(blog, "glue", GLUE)
     blog.installed = ["glue", "ops", "syzygy", "blog"]
     blog.call("migrate", "--pre-deploy")
     assert blog.applied("default") == blog.applied("other") == PRE
+
+
+def test_a_command_that_goes_on_after_a_nested_one(blog: Project) -> None:
+    """The end of that isn't the end of the outer command."""
+    blog.app("first", {"0001_hook": source(HOOK)})
+    blog.write(
+        "hooks.py",
+        "from django.core.management import call_command\n"
+        "from syzygy.management.commands.migrate import Command\n"
+        "def run(apps, editor):\n"
+        "    if editor.connection.alias == 'default':\n"
+        "        call_command(Command(), 'first', database='other', verbosity=0)\n",
+    )
+    override(blog, "ops", SEVERAL)
+    override(blog, "glue", GLUE)
+    blog.installed = ["glue", "ops", "syzygy", "blog", "first"]
+    blog.call("migrate", "--pre-deploy")
+    for alias in ("default", "other"):
+        assert sorted(blog.applied(alias)) == [*PRE, "first.0001_hook"]

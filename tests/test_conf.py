@@ -403,3 +403,14 @@ def test_compiled_migrations_count(project: Project, tmp_path: Path) -> None:
     file.unlink()
     with project.active():
         assert problems(**{OVERRIDE: {"blog.0001_initial": "pre_deploy"}}) == []
+
+
+def test_migrations_that_cannot_be_found_are_another_check_s_business(
+    project: Project,
+) -> None:
+    project.app("blog", {"0001_initial": source(CREATE)})
+    project.write("broken/__init__.py", "raise RuntimeError('not today')\n")
+    with project.active(MIGRATION_MODULES={"blog": "broken.migrations"}):
+        assert problems(**{OVERRIDE: {"blog.0001_initial": "pre_deploy"}}) == []
+        assert problems(**{BASELINE: {"blog": "0001_initial"}}) == []
+        assert len(problems(**{OVERRIDE: {"blog.": "pre_deploy"}})) == 1

@@ -566,6 +566,17 @@ def test_prune(blog: Project) -> None:
     assert blog.applied() == PRE[:1]
 
 
+def test_prune_with_a_check_or_a_plan(blog: Project) -> None:
+    """Those tell of what runs before the rollout, as they do without it."""
+    blog.call("migrate", "--pre-deploy")
+    prune = ["migrate", "blog", "--prune"]
+    assert returncode(blog, *prune, "--check") == 1
+    assert returncode(blog, *prune, "--check", "--pre-deploy") == 0
+    out = blog.call(*prune, "--plan", "--pre-deploy")
+    assert "No planned migration operations." in out
+    assert [line.split()[0] for line in section(out, "Postponed")] == POST
+
+
 def test_prune_beside_a_plan_that_is_ambiguous(overdue: Project) -> None:
     """Nothing of the plan is applied, so an error after the work would be in vain."""
     for name in ("0001_initial", "0002_slug"):
@@ -1178,26 +1189,32 @@ def test_somebody_else_s_executor_put_there_meanwhile(project: Project) -> None:
         setattr(django_migrate, "MigrationExecutor", MigrationExecutor)  # noqa: B010
 
 
-def test_somebody_else_s_plans_put_there_meanwhile(project: Project) -> None:
+@pytest.mark.parametrize("method", ["__init__", "migration_plan", "migrate"])
+def test_somebody_else_s_method_put_there_meanwhile(
+    project: Project, method: str
+) -> None:
     """What wraps our wrapper is theirs to take away, and finds Django's below."""
     hooked(
         project,
         "from django.db.migrations.executor import MigrationExecutor\n"
-        "found = MigrationExecutor.migration_plan\n"
-        "def theirs(self, *args, **kwargs):\n"
-        "    return found(self, *args, **kwargs)\n"
+        f"found = MigrationExecutor.{method}\n"
+        "def theirs(*args, **kwargs):\n"
+        "    return found(*args, **kwargs)\n"
         "def run(apps, editor):\n"
-        "    MigrationExecutor.migration_plan = theirs\n",
+        f"    MigrationExecutor.{method} = theirs\n",
     )
-    original = vars(MigrationExecutor)["migration_plan"]
+    original = vars(MigrationExecutor)[method]
     try:
         project.call("migrate", "--pre-deploy")
-        assert vars(MigrationExecutor)["migration_plan"].__name__ == "theirs"
+        assert vars(MigrationExecutor)[method].__name__ == "theirs"
+        assert project.applied()[-1] == "blog.0002_hook"
+        out = project.call("migrate", "--pre-deploy")
+        assert out.count("blog.0003_title") == 1
         assert project.applied()[-1] == "blog.0002_hook"
         project.call("migrate")
         assert project.applied()[-1] == "blog.0003_title"
     finally:
-        setattr(MigrationExecutor, "migration_plan", original)  # noqa: B010
+        setattr(MigrationExecutor, method, original)
 
 
 @pytest.mark.parametrize("fails", [False, True])

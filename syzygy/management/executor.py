@@ -104,11 +104,11 @@ def _make_migrate(
     executor: MigrationExecutor, original: Callable[..., Any]
 ) -> Callable[..., Any]:
     @wraps(original)
-    def migrate(targets: Any, plan: Any = None, **kwargs: Any) -> Any:
+    def migrate(targets: Any, plan: Any = None, *args: Any, **kwargs: Any) -> Any:
         if plan is None:
             plan = executor.migration_plan(targets)
         with _inactive():
-            return original(targets, plan=plan, **kwargs)
+            return original(targets, plan, *args, **kwargs)
 
     return migrate
 

@@ -57,7 +57,9 @@ class MigrateMixin(BaseCommand):
         pre_deploy, explain = options.get("pre_deploy"), options.get("plan")
         report = StageReport(self.stdout, self.style)
 
-        is_pruning = options.get("prune")
+        is_pruning = options.get("prune") and not (
+            explain or options.get("check_unapplied")
+        )
         made_plan = False
 
         def stage(executor: MigrationExecutor, plan: Plan) -> Plan:
