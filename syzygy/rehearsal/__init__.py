@@ -1,0 +1,1 @@
+"""Rehearsing a deployment on a scratch database."""
