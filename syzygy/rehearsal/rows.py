@@ -1,0 +1,197 @@
+"""Rows that a release could write: legal ones, and such as another release forbids."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.state import StateApps
+from django.db.models.fields.files import FieldFile
+
+from syzygy.rehearsal.drafts import (
+    Draft,
+    Variant,
+    fill,
+    is_dated,
+    sample_for,
+    written_fields,
+)
+from syzygy.rehearsal.field_values import empty_values
+from syzygy.rehearsal.parents import Parents
+from syzygy.rehearsal.row_rules import (
+    ModelClass,
+    RowValues,
+    Rule,
+    as_row,
+    met_rule,
+    rule_for,
+    rules_of,
+    unique_rule,
+)
+from syzygy.rehearsal.search import Search
+from syzygy.rehearsal.values import Unprobable
+
+__all__ = ["Rows", "Unprobable", "Variant"]
+
+
+class Rows:
+    """Makes rows of a release's models; ``counter`` gives numbers that no other has.
+
+    What a foreign key refers to is saved meanwhile, in the current transaction.
+    """
+
+    def __init__(
+        self,
+        apps: StateApps,
+        connection: BaseDatabaseWrapper,
+        counter: Iterator[int],
+    ) -> None:
+        self._apps = apps
+        self._connection = connection
+        self._counter = counter
+        self._parents = Parents(connection, self._insert)
+        self._search = Search(connection, counter, self._parents)
+
+    def variants(self, model: ModelClass) -> tuple[Variant, ...]:
+        """The variants in which rows of the model may differ."""
+        fields = [field for field in written_fields(model) if not is_dated(field)]
+        found = [Variant.DEFAULTS]
+        if fields:
+            found.append(Variant.WIDEST)
+        if any(f.null or (f.blank and empty_values(f)) for f in fields):
+            found.append(Variant.EMPTY)
+        if any(not getattr(field, "db_constraint", True) for field in fields):
+            found.append(Variant.ORPHAN)
+        return tuple(found)
+
+    def make(
+        self, model: ModelClass, variant: Variant, *, also: ModelClass | None = None
+    ) -> models.Model:
+        """Return an unsaved row that is legal for the model beside those there are.
+
+        With ``also``, the other release's class of the table, it is legal for that one,
+        too. Raises :exc:`Unprobable` if no such row is known.
+        """
+        return self._build(self._draft(model, variant, also))
+
+    def twin(self, instance: models.Model) -> models.Model:
+        """Return an unsaved row with the same values wherever two rows may have them.
+
+        Fields in the model's unique sets get new values; but what such a set refers to
+        stays if another field of it sets the rows apart.
+        """
+        model = type(instance)
+        rules = [rule for rule in rules_of(model) if rule.compared]
+        values = values_of_row(instance)
+        return self._build(self._twin(model, values, rules, held=()))
+
+    def violating(
+        self, model: ModelClass, constraint: Any, other: ModelClass
+    ) -> list[models.Model] | None:
+        """Return unsaved rows that the model allows and the other's constraint doesn't.
+
+        The constraint is one of Django's kinds, or a tuple of fields that are unique
+        together. One row violates a check, two anything unique. ``None`` if no such
+        rows are known.
+        """
+        if isinstance(constraint, tuple | list):
+            goal = unique_rule(constraint, other, model)
+        else:
+            goal = rule_for(constraint, other, model)
+        if not goal.fields or goal.lacks_values():
+            return None
+        for also in (other, None):
+            try:
+                drafts = self._violate(model, goal, also)
+            except Unprobable:
+                continue
+            return [self._build(draft) for draft in drafts]
+        return None
+
+    def save(self, instance: models.Model) -> None:
+        """Insert a row, and its parts in the tables of the model's parents."""
+        models.Model.save(
+            instance, force_insert=(models.Model,), using=self._connection.alias
+        )
+
+    def _insert(self, model: ModelClass, also: ModelClass | None) -> models.Model:
+        row = self.make(model, Variant.DEFAULTS, also=also)
+        self.save(row)
+        return row
+
+    def _draft(
+        self,
+        model: ModelClass,
+        variant: Variant,
+        also: ModelClass | None,
+        forced: Collection[str] = (),
+        rules: list[Rule] | None = None,
+    ) -> Draft:
+        if rules is None:
+            rules = rules_of(model, also)
+        draft = Draft(model, variant, also, next(self._counter), rules, forced)
+        with self._parents.making(draft):
+            fill(draft, self._connection)
+            self._parents.fill(draft)
+            self._search.settle(draft)
+        return draft
+
+    def _build(self, draft: Draft) -> models.Model:
+        return as_row(draft.model, draft.values)
+
+    def _twin(
+        self,
+        model: ModelClass,
+        values: RowValues,
+        rules: list[Rule],
+        held: Collection[str],
+    ) -> Draft:
+        own = rules_of(model)
+        draft = Draft(model, Variant.DEFAULTS, None, next(self._counter), own)
+        draft.values = dict(values)
+        varied = {name for rule in rules for name in rule.compared} - {*held}
+        locked = {field.name for field in written_fields(model)} - varied
+        with self._parents.making(draft):
+            for field in written_fields(model):
+                if field.name in varied and values[field.name] is not None:
+                    draft.values[field.name] = self._other_value(draft, field)
+            try:
+                self._search.settle(draft, apart=[values], locked=locked)
+            except Unprobable:
+                # A check may tie the fields that differ to those that needn't.
+                self._search.settle(draft, apart=[values], locked=held)
+        return draft
+
+    def _other_value(self, draft: Draft, field: Any) -> Any:
+        if not isinstance(field, models.ForeignKey):
+            return sample_for(draft, field, draft.number, self._connection)
+        if draft.must_be_fresh(field):
+            return self._parents.new(draft, field)
+        return draft.values[field.name]
+
+    def _violate(
+        self, model: ModelClass, goal: Rule, also: ModelClass | None
+    ) -> list[Draft]:
+        rules = [rule for rule in rules_of(model, also) if not rule.is_like(goal)]
+        forced = goal.compared or goal.fields
+        draft = self._draft(model, Variant.DEFAULTS, also, forced, rules)
+        if not goal.compared:
+            self._search.settle(draft, broken=goal)
+            return [draft]
+        condition = getattr(goal.constraint, "condition", None)
+        if condition is not None:
+            self._search.settle(draft, broken=met_rule(goal))
+        own = [rule for rule in rules_of(model) if rule.compared]
+        twin = self._twin(model, draft.values, own, held=goal.fields)
+        return [draft, twin]
+
+
+def values_of_row(instance: models.Model) -> RowValues:
+    """The values of a row, by the names of fields, without those made for it."""
+    values = {}
+    for field in written_fields(type(instance)):
+        value = getattr(instance, field.attname)
+        values[field.name] = value.name if isinstance(value, FieldFile) else value
+    return values
