@@ -1,26 +1,16 @@
-r"""The one home for reading SQL text.
-
-It has a scanner of its own. That of sqlparse ends a nested comment too early, takes
-the backslash in 'C:\' for an escape, reads what follows an open quote as code and
-knows few of MySQL's `#comments`; its oldest release that Django allows misses dollar
-quotes too, and takes quadratic time on some input.
-
-The text doesn't say for which vendor it is. Where they differ (does a backslash
-escape a quote, do comments nest?) the reading that makes sense is taken: in a wrong
-one a quote or a comment stays open, or a backslash is left outside of both.
-"""
+"""The one home for reading SQL text: which tables and columns it drops or renames."""
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
-from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from syzygy.sql_scanner import END, Token, Tokens, statements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 
 class Action(StrEnum):
@@ -89,158 +79,10 @@ def _text(item: object) -> str:
     return ""
 
 
-# --- From text to tokens -----------------------------------------------------------
+# --- The parts of a statement ------------------------------------------------------
 
 
-class _Token(NamedTuple):
-    kind: str  # word, name (quoted), string or mark
-    text: str  # without its quotes
-    word: str = ""  # in upper case; of words and marks only
-
-    @property
-    def folded(self) -> str:
-        """What names are compared by: quotes keep the case."""
-        return self.text.lower() if self.word else self.text
-
-
-_END = _Token("end", "")
-
-
-@cache
-def _pattern(escapes: bool) -> re.Pattern[str]:
-    def quoted(quote: str, escapes: bool) -> str:
-        plain = rf"[^{quote}\\]*+" if escapes else rf"[^{quote}]*+"
-        pair = rf"(?:{quote}{quote}|\\.)" if escapes else quote * 2
-        return f"{quote}{plain}(?:{pair}{plain})*+{quote}"
-
-    escaped, string = quoted("'", True), quoted("'", escapes)
-    dollar = r"\$(?:[^\W\d]\w*)?\$"
-    kinds = {
-        # PostgreSQL has JSON operators that begin with a `#` too.
-        "space": r"\s+|--[^\r\n]*|\#(?!(?:>>?|[-=])[\s'\"(])[^\r\n]*",
-        "string": f"[Ee]{escaped}|(?:[NnBbXx]|[Uu]&)?{string}",
-        "body": rf"(?P<tag>{dollar}).*?(?P=tag)",
-        # Brackets that follow something are an array's.
-        "name": rf"{quoted(chr(34), escapes)}|{quoted('`', False)}"
-        r"|(?<![\w\])\[])\[(?:[^\[\]'\n]|\]\])+\]",
-        "broken": rf"""[Ee]?'|["`]|{dollar}""",
-        # A placeholder may stand where a name does.
-        "word": r"\w[\w$]*|%(?:\(\w+\)|\d+\$)?[A-Za-z]",
-        "executed": r"/\*M?!\d*",
-        "comment": r"/\*",
-        "mark": r".",
-    }
-    return re.compile("|".join(f"(?P<{k}>{v})" for k, v in kinds.items()), re.DOTALL)
-
-
-class _Tokens:
-    """The tokens of `text`, as some of the vendors read it.
-
-    Once they have been iterated over, `broken` tells that none of those would take it.
-    """
-
-    def __init__(self, text: str, *, nests: bool, escapes: bool) -> None:
-        self.text = text
-        self.match = _pattern(escapes).match
-        self.comment_mark = re.compile(r"/\*|\*/" if nests else r"\*/")
-        self.broken = False
-
-    def __iter__(self) -> Iterator[_Token]:
-        at = 0
-        executed = False  # in a comment whose text MySQL and MariaDB execute
-        while found := self.match(self.text, at):
-            at, kind, text = found.end(), found.lastgroup, found[0]
-            if executed and self.text.startswith("*/", at - 1):
-                at, executed = at + 1, False
-            elif kind in ("word", "mark"):
-                self.broken |= text == "\\"
-                yield _Token(kind, text, text.upper())
-            elif kind == "string":
-                text = text[text.index("'") + 1 : -1]
-                yield _Token(kind, text.replace("''", "'"))
-            elif kind == "body":
-                delimiter = len(found["tag"])
-                yield _Token("string", text[delimiter:-delimiter])
-            elif kind == "name":
-                yield _Token(kind, text[1:-1].replace(text[-1] * 2, text[-1]))
-            elif kind == "executed":
-                executed = True
-            elif kind == "comment":
-                at = self.after_comment(at)
-            elif kind == "broken":
-                self.broken = True
-                return
-
-    def after_comment(self, at: int) -> int:
-        """Return where the comment ends whose opening mark ends at `at`."""
-        depth = 1
-        for mark in self.comment_mark.finditer(self.text, at):
-            depth += 1 if mark[0] == "/*" else -1
-            if not depth:
-                return mark.end()
-        self.broken = True
-        return len(self.text)
-
-
-# --- From tokens to statements -----------------------------------------------------
-
-# A statement matters only if it begins with a head. It follows a semicolon; in the
-# body of a DO an opener will do, in T-SQL the condition of an IF.
-_HEADS = {"ALTER", "CREATE", "DO", "DROP", "EXEC", "EXECUTE", "RENAME", "SP_RENAME"}
-_OPENERS = {"ATOMIC", "BEGIN", "DO", "ELSE", "LOOP", "THEN"}
-# A routine's body has semicolons and statements, but isn't executed.
-_ROUTINES = {"EVENT", "FUNCTION", "PROCEDURE", "TRIGGER"}
-_OBJECTS = {*_ROUTINES, "INDEX", "TABLE", "TYPE", "VIEW"}
-_COMPOUNDS = {"FOR", "IF", "LOOP", "REPEAT", "WHILE"}
-
-
-def _statements(text: str) -> list[list[_Token]]:
-    """Return the statements of `text` that may matter."""
-    readings = []
-    # PostgreSQL and SQL Server, then SQLite and Oracle, then MySQL and MariaDB.
-    for nests, escapes in ((True, False), (False, False), (False, True)):
-        tokens = _Tokens(text, nests=nests, escapes=escapes)
-        readings.append(list(_split(tokens)))
-        if not tokens.broken:
-            return readings[-1]
-    return readings[0]
-
-
-def _split(tokens: Iterable[_Token]) -> Iterator[list[_Token]]:
-    statement: list[_Token] = []
-    head = defined = previous = ""
-    blocks = 0  # those open in a routine's body
-    for token in tokens:
-        word = token.word
-        routine = defined in _ROUTINES
-        begins = not head or head == "IF" or previous in _OPENERS
-        if word == ";" and not blocks:
-            yield statement
-            statement, head, defined = [], "", ""
-        elif word in _HEADS and begins and not routine:
-            yield statement
-            statement, head, defined = [token], word, ""
-        else:
-            head = head or word or token.kind
-            if routine:
-                blocks = max(0, blocks + _blocks_opened(word, previous))
-            elif statement:
-                statement.append(token)
-                if word in _OBJECTS:
-                    defined = defined or word
-        previous = word
-    yield statement
-
-
-def _blocks_opened(word: str, previous: str) -> int:
-    if word == "END":
-        return -1
-    if previous == "END":
-        return int(word in _COMPOUNDS)  # It closed none of those that are counted.
-    return int(word in ("BEGIN", "CASE"))
-
-
-class _Name(tuple[_Token, ...]):
+class _Name(tuple[Token, ...]):
     """The parts of a name, its own last."""
 
     __slots__ = ()
@@ -256,15 +98,15 @@ class _Name(tuple[_Token, ...]):
 class _Cursor:
     """A place in a statement, or in a part of one."""
 
-    def __init__(self, tokens: list[_Token]) -> None:
+    def __init__(self, tokens: list[Token]) -> None:
         self.tokens = tokens
         self.at = 0
 
-    def peek(self, ahead: int = 0) -> _Token:
+    def peek(self, ahead: int = 0) -> Token:
         at = self.at + ahead
-        return self.tokens[at] if at < len(self.tokens) else _END
+        return self.tokens[at] if at < len(self.tokens) else END
 
-    def next(self) -> _Token:
+    def next(self) -> Token:
         token = self.peek()
         self.at += 1
         return token
@@ -349,7 +191,7 @@ class _Reader:
 
     def read(self, text: str, depth: int = 0) -> None:
         """Follow `text`, which lies `depth` texts deep in another."""
-        for tokens in _statements(text) if depth < _DEEPEST else ():
+        for tokens in statements(text) if depth < _DEEPEST else ():
             it = _Cursor(tokens)
             match it.next().word:
                 case "ALTER":
@@ -383,7 +225,7 @@ class _Reader:
                 self.sp_rename(it)
             return
         pieces = [it.next().text]
-        while (token := it.next()) is not _END:
+        while (token := it.next()) is not END:
             if token.kind == "string":
                 pieces.append(token.text)
             elif token.kind != "mark" and pieces[-1] != "%s":
@@ -394,8 +236,8 @@ class _Reader:
         arguments = [part.tokens[-1].text for part in it.split() if part.tokens]
         if len(arguments) < 2:
             return
-        tokens = _Tokens(arguments[0], nests=True, escapes=False)
-        old, new = _Cursor(list(tokens)).name(), _Name([_Token("name", arguments[1])])
+        tokens = Tokens(arguments[0], nests=True, escapes=False)
+        old, new = _Cursor(list(tokens)).name(), _Name([Token("name", arguments[1])])
         kind = arguments[2].upper() if len(arguments) > 2 else "OBJECT"
         if kind == "COLUMN":
             self.change_column(Action.RENAME, _Name(old[:-1]), _Name(old[-1:]))
@@ -525,7 +367,7 @@ class _Reader:
 def _is_part(it: _Cursor) -> bool:
     """Tell if INDEX, or another such word, is what it says and not a column's name."""
     after = it.peek(1)
-    column = after is _END or after.word in ("CASCADE", "RESTRICT", "TO")
+    column = after is END or after.word in ("CASCADE", "RESTRICT", "TO")
     return it.peek().word in _PARTS and not column
 
 
