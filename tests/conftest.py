@@ -5,6 +5,7 @@ from django.conf import settings as django_settings
 from hypothesis import settings as hypothesis_settings
 
 from tests import settings
+from tests.properties import examples
 from tests.services import UNDER_TEST, explain_missing, in_ci, require_service
 
 # DJANGO_SETTINGS_MODULE would be imported before this file, while the package "tests"
@@ -15,7 +16,10 @@ django_settings.configure(
 
 # Under coverage, on a busy machine, a slow example says nothing.
 hypothesis_settings.register_profile(
-    "syzygy", parent=hypothesis_settings.default, deadline=None
+    "syzygy",
+    parent=hypothesis_settings.default,
+    deadline=None,
+    max_examples=examples(100),
 )
 hypothesis_settings.load_profile("syzygy")
 

@@ -30,6 +30,7 @@ from tests.command_helpers import (
     Source,
     source,
 )
+from tests.properties import examples
 
 pytest_plugins = ["tests.command_fixtures"]
 
@@ -545,7 +546,7 @@ def migration_names(draw: st.DrawFn) -> list[str]:
 
 @given(names=migration_names(), data=st.data())
 @hypothesis_settings(
-    max_examples=40,
+    max_examples=examples(40),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_e001_pasting_what_a_hint_says_resolves_the_finding(

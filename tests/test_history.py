@@ -55,6 +55,7 @@ from hypothesis import strategies as st
 
 from syzygy.history import History
 from syzygy.requirements import operation_rules
+from tests.properties import examples
 from tests.rules_helpers import APP, AUTHOR, add, history, judged, model, named, post
 
 MODELS = ["Alpha", "Beta", "Gamma", "Delta"]
@@ -249,7 +250,7 @@ def written(operations: list[Operation]) -> list[str]:
     return [serializer_factory(operation).serialize()[0] for operation in operations]
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.data())
 def test_it_has_the_models_that_django_has(data: st.DataObject) -> None:
     author = Author(data)
@@ -260,7 +261,7 @@ def test_it_has_the_models_that_django_has(data: st.DataObject) -> None:
         assert content(state) == content(author.state), operation
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.data())
 def test_it_changes_no_operation(data: st.DataObject) -> None:
     author = Author(data)
@@ -273,7 +274,7 @@ def test_it_changes_no_operation(data: st.DataObject) -> None:
     assert written(operations) == before
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.data())
 def test_a_branch_and_what_it_came_from_leave_each_other_alone(
     data: st.DataObject,

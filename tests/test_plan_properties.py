@@ -46,6 +46,7 @@ from tests.graph_helpers import (
     rename,
     widen,
 )
+from tests.properties import examples
 
 PRE, POST = Stage.PRE_DEPLOY, Stage.POST_DEPLOY
 Key = tuple[str, str]
@@ -495,8 +496,8 @@ def stage_of(project: Project, goal: str) -> list[Step] | Exception:
         return error
 
 
-MORE = settings(max_examples=100, suppress_health_check=list(HealthCheck))
-SOME = settings(MORE, max_examples=30)
+MORE = settings(max_examples=examples(100), suppress_health_check=list(HealthCheck))
+SOME = settings(MORE, max_examples=examples(30))
 
 
 @MORE
@@ -686,7 +687,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("worlds")
 
 
-@settings(SOME, max_examples=12)
+@settings(SOME, max_examples=examples(12))
 @given(worlds())
 def test_checks_and_plans_and_functions_agree(folder: Path, world: World) -> None:
     show(world)
@@ -709,7 +710,7 @@ def test_checks_and_plans_and_functions_agree(folder: Path, world: World) -> Non
             project.run(plan)
 
 
-@settings(SOME, max_examples=12)
+@settings(SOME, max_examples=examples(12))
 @given(worlds(), st.data())
 def test_functions_split_as_the_command_does(
     folder: Path, world: World, data: st.DataObject
@@ -744,7 +745,7 @@ def schema(project: Project) -> dict[str, tuple[Any, Any]]:
         }
 
 
-@settings(SOME, max_examples=8)
+@settings(SOME, max_examples=examples(8))
 @given(worlds(), st.data())
 def test_both_stages_together_make_the_schema_of_django(
     world: World, data: st.DataObject
