@@ -187,12 +187,35 @@ def history_of(
             known |= folder.load(folder.names)
     if any(known.get(key) is not type(m) for key, m in migrations.items()):
         return {}
-    known = without_replaced(known, keep=migrations)
-    order = topological([*migrations, *sorted(known)], dependencies(known).__getitem__)
+    left = without_replaced(known, keep=migrations)
+    needs = dependencies(left, known).__getitem__
+    order = topological([*migrations, *sorted(left)], needs)
     return {
-        key: migrations[key] if key in migrations else known[key](key[1], key[0])
+        key: migrations[key] if key in migrations else left[key](key[1], key[0])
         for key in order
     }
+
+
+def replaced_by(
+    migrations: Mapping[MigrationKey, Migration],
+) -> dict[MigrationKey, type[Migration]]:
+    """What squashed ones among these migrations replace, as far as its files are left.
+
+    Raises :class:`BadMigrationError` for one that can't be imported.
+    """
+    replaced: dict[MigrationKey, type[Migration]] = {}
+    folders: dict[str, MigrationFolder | None] = {}
+    wanted = [key for migration in migrations.values() for key in migration.replaces]
+    while wanted:
+        app_label, name = key = wanted.pop()
+        if app_label not in folders:
+            app_config = apps.app_configs.get(app_label)
+            folders[app_label] = migration_folder(app_config) if app_config else None
+        folder = folders[app_label]
+        if folder and name in folder.names and key not in replaced:
+            replaced |= folder.load([name])
+            wanted += replaced[key].replaces
+    return replaced
 
 
 def concerns_other_apps(migrations: Iterable[Migration]) -> bool:

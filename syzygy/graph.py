@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TypeAlias, TypeVar
 
 from django.db.migrations import Migration
@@ -51,25 +51,30 @@ def topological(keys: Iterable[MigrationKey], needs: Needs) -> list[MigrationKey
 
 def dependencies(
     migrations: Mapping[MigrationKey, AnyMigration],
+    others: Mapping[MigrationKey, AnyMigration] | None = None,
 ) -> NeedsTable:
     """What each of these migrations needs directly, as far as it is one of them.
 
     That is Django's graph in small, for migrations that no loader has seen: with
     ``run_before``, ``__first__``, ``__latest__`` and squashed migrations in place of
-    those they replace.
+    those they replace. What the latter say themselves counts, too, as in Django, where
+    they are among the ``others``.
     """
     resolve = _Resolver(migrations)
     # Tuples of strings are no work for the garbage collector.
     needs: NeedsTable = dict.fromkeys(migrations, ())
     for key, migration in migrations.items():
-        for parent in migration.dependencies:
-            if parent in migrations:
-                needs[key] += (parent,)
-            else:
-                needs[key] += tuple(resolve(*parent, key[0]))
-        for app_label, name in migration.run_before:
-            for child in resolve(app_label, name, key[0]):
-                needs[child] += (key,)
+        needs[key] += resolve.parents(key, migration)
+        for child in resolve.children(key, migration):
+            needs[child] += (key,)
+    for key, migration in (others or {}).items():
+        if key not in migrations:
+            for squashed in resolve(*key, key[0]):
+                parents = resolve.parents(key, migration)
+                needs[squashed] += tuple(each for each in parents if each != squashed)
+                for child in resolve.children(key, migration):
+                    if child != squashed:
+                        needs[child] += (squashed,)
     return needs
 
 
@@ -98,6 +103,25 @@ class _Resolver:
             passed.add(key)
             key = self._replacements.get(key, key)
         return (key,) if key in self._migrations else ()
+
+    def parents(
+        self, key: MigrationKey, migration: AnyMigration
+    ) -> tuple[MigrationKey, ...]:
+        """What the migration has among its ``dependencies``."""
+        found: tuple[MigrationKey, ...] = ()
+        for parent in migration.dependencies:
+            if parent in self._migrations:
+                found += (parent,)
+            else:
+                found += tuple(self(*parent, key[0]))
+        return found
+
+    def children(
+        self, key: MigrationKey, migration: AnyMigration
+    ) -> Iterator[MigrationKey]:
+        """What the migration has in ``run_before``."""
+        for app_label, name in migration.run_before:
+            yield from self(app_label, name, key[0])
 
     def _ends(self, app_label: str, name: str) -> Iterable[MigrationKey]:
         """The first or the last migration of an app; of several, Django takes one."""

@@ -190,7 +190,7 @@ class Inspection:
     def _decide(self) -> dict[str, list[Migration]]:
         """Note what is ambiguous; return, by app, what more history could change."""
         migrations = without_replaced(self._migrations)
-        needs = dependencies(migrations).__getitem__
+        needs = dependencies(migrations, self._migrations).__getitem__
         baseline = self._baseline(migrations, needs)
         policy = self._configuration.policy(baseline)
         history = History(conf.is_swapped)

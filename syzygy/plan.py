@@ -73,7 +73,8 @@ def get_pre_deploy_plan(plan: Plan) -> Plan:
     if not plan:
         return []
     decisions, policy = _decide(plan)
-    needs = dependencies({_key(migration): migration for migration, _ in plan})
+    planned = {_key(migration): migration for migration, _ in plan}
+    needs = dependencies(planned, disk.replaced_by(planned))
     if plan[0][1]:
         needs = inverted(needs)
     steps = stage_plan(plan, decisions, needs.__getitem__, policy)

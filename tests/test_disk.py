@@ -25,12 +25,14 @@ from syzygy.disk import (
     has_migration,
     history_of,
     migration_folder,
+    replaced_by,
 )
 from tests.graph_helpers import (
     Opaque,
     Project,
     add,
     create,
+    key,
     migration,
     options,
     widen,
@@ -382,6 +384,25 @@ def test_history_has_those_asked_for_and_instances_of_the_others(
             assert isinstance(each, Migration)
             assert each == project[str(each)]
             assert each.operations == project[str(each)].operations
+
+
+def test_replaced_migrations_whose_files_are_left(tmp_path: Path) -> None:
+    project = Project(
+        migration("a.0001"),
+        migration("a.0003"),
+        migration("a.inner", replaces="a.0001 a.0002"),
+        migration("a.outer", replaces="a.inner b.0001 gone.0001"),
+        migration("b.s", replaces="b.0001"),
+        migration("b.0001"),
+    )
+    with project.installed(tmp_path):
+        for name, replaced in {
+            "a.outer": ["a.inner", "a.0001", "b.0001"],
+            "a.inner": ["a.0001"],
+            "a.0001": [],
+        }.items():
+            found = replaced_by({key(name): project[name]})
+            assert found == {key(each): type(project[each]) for each in replaced}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,14 @@ from collections.abc import Iterable, Mapping
 import pytest
 from django.db.migrations import Migration, swappable_dependency
 
-from syzygy.graph import MigrationKey, baselined, dependencies, inverted, topological
+from syzygy.graph import (
+    MigrationKey,
+    baselined,
+    dependencies,
+    inverted,
+    topological,
+    without_replaced,
+)
 from tests.graph_helpers import Project, key, keys, migration
 
 Names = Mapping[str, str]
@@ -227,6 +234,42 @@ def test_dependencies_on_squashed_migrations_whose_files_are_gone(
 ) -> None:
     project = Project(*migrations)
     assert closure(dependencies(by_key(*migrations))) == django_closure(project)
+
+
+BOTH = migration("a.s", replaces="a.0001 a.0002")
+BEFORE_B1 = migration("a.0001", before="b.0001")
+
+LEFT = {
+    "runs before another": [BEFORE_B1, A2, BOTH, B1],
+    "runs before one that is replaced with it": [
+        migration("a.0001", before="a.0002"),
+        A2,
+        BOTH,
+    ],
+    "runs before what another squashed one replaces": [
+        BEFORE_B1,
+        A2,
+        BOTH,
+        B1,
+        migration("b.s", replaces="b.0001"),
+    ],
+    "needs another": [A1, migration("a.0002", needs="a.0001 b.0001"), BOTH, B1],
+    "needs the first of an app": [
+        A1,
+        migration("a.0002", needs="a.0001 b.__first__"),
+        BOTH,
+        B1,
+    ],
+}
+
+
+@pytest.mark.parametrize("migrations", LEFT.values(), ids=LEFT)
+def test_dependencies_of_squashed_migrations_whose_files_are_left(
+    migrations: list[Migration],
+) -> None:
+    everything = by_key(*migrations)
+    found = dependencies(without_replaced(everything), everything)
+    assert closure(found) == django_closure(Project(*migrations))
 
 
 def test_dependencies_on_nested_squashes_whose_files_are_gone() -> None:

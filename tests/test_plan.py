@@ -475,6 +475,21 @@ def test_pre_deploy_plan_is_that_of_the_command(
             assert [str(each) for each, _ in found] == pre
 
 
+def test_pre_deploy_plan_heeds_what_squashed_migrations_replace(tmp_path: Path) -> None:
+    project = Project(
+        migration("a.0001", before="b.0001"),
+        migration("a.0002", needs="a.0001"),
+        migration("a.s", StagedOperation(POST), replaces="a.0001 a.0002"),
+        migration("b.0001", create("B")),
+    ).record("a.0000")
+    with project.installed(tmp_path):
+        _, whole = project.plan()
+        assert [str(each) for each, _ in whole] == ["a.s", "b.0001"]
+        for split in (project.stage, lambda: get_pre_deploy_plan(whole)):
+            with pytest.raises(AmbiguousPlan, match=r'"b\.0001".* "a\.s"'):
+                split()
+
+
 def test_pre_deploy_plan_before_the_baseline(tmp_path: Path) -> None:
     # Restored from an old backup, say.
     settings = {"MIGRATION_STAGES_BASELINE": {"a": "0005"}}

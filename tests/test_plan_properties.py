@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from syzygy import Stage, conf
 from syzygy.exceptions import AmbiguousPlan, AmbiguousStage
-from syzygy.graph import dependencies
+from syzygy.graph import dependencies, without_replaced
 from syzygy.inspection import Inspection
 from syzygy.management.stager import PlanStager
 from syzygy.plan import get_migration_stage, get_pre_deploy_plan
@@ -639,19 +639,20 @@ def test_decisions_stay_the_same_whatever_else_is_planned(
 
 
 @SOME
-@given(worlds())
-def test_dependencies_are_those_of_django(world: World) -> None:
+@given(worlds(), st.booleans())
+def test_dependencies_are_those_of_django(world: World, files_left: bool) -> None:
     show(world)
     replaced = {name for d in world.drafts.values() for name in d.replaces}
     made = {
         (each.app_label, each.name): each
         for each in Project(*(d.made() for d in world.drafts.values())).migrations
-        if str(each) not in replaced
+        if files_left or str(each) not in replaced
     }
     project = Project(*made.values())
     graph = project.executor().loader.graph
-    needs = dependencies(made)
-    for each in made:
+    needs = dependencies(without_replaced(made), made)
+    assert needs.keys() == graph.nodes.keys()
+    for each in needs:
         reached = {each}
         stack = [each]
         while stack:
