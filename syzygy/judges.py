@@ -149,11 +149,17 @@ def _alter_unique_together(
     if history.model(key) is None:
         yield rules.ALTER_UNKNOWN
     before, after = _together(operation, key, history)
-    if before - after:
+    # Of the same columns in another order Django makes another index, and the rows that
+    # it allows are the same.
+    kept = {*map(frozenset, before)} & {*map(frozenset, after)}
+    if any(frozenset(names) not in kept for names in before):
         yield rules.REMOVE_UNIQUE_TOGETHER
     for names in after - before:
-        unseen = _leaves_null(history, key, names)
-        yield rules.UNSEEN if unseen else rules.ADD_UNIQUE_TOGETHER
+        if frozenset(names) in kept:
+            yield rules.ADD_INDEX
+        else:
+            unseen = _leaves_null(history, key, names)
+            yield rules.UNSEEN if unseen else rules.ADD_UNIQUE_TOGETHER
 
 
 @_judges(django_operations.AlterIndexTogether)

@@ -493,6 +493,26 @@ TOGETHER = model("Post", (), {"unique_together": [["a", "b"]]}, **ABC)
         TOGETHER,
     ),
     ("same", "state-only", AlterUniqueTogether("post", {("a", "b")}), TOGETHER),
+    # Django makes another index, of the same columns.
+    (
+        "in another order",
+        "add-index",
+        AlterUniqueTogether("post", {("b", "a")}),
+        TOGETHER,
+    ),
+    (
+        "in another order, and another",
+        "add-index add-unique-together",
+        AlterUniqueTogether("post", {("b", "a"), ("a", "c")}),
+        TOGETHER,
+    ),
+    (
+        "in another order, one fewer",
+        "add-index remove-unique-together",
+        AlterUniqueTogether("post", {("b", "a")}),
+        TOGETHER,
+        AlterUniqueTogether("post", {("a", "b"), ("a", "c")}),
+    ),
     (
         "after a field is renamed",
         "state-only",
