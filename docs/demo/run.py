@@ -40,15 +40,16 @@ HERE = Path(__file__).resolve().parent
 HOST = "127.0.0.1"
 RELEASES = (1, 2)
 
-#: Rounds that every live release must complete in every step but the commands. In a
-#: round a client creates, lists, reads, changes and deletes rows of each model.
+#: Rounds that every live release must complete in every step but the commands, where a
+#: request will do. In a round a client creates, lists, reads, changes and deletes rows
+#: of each model.
 ROUNDS = 4
 #: Seconds between the requests of a client, which leave the commands a processor.
 PAUSE = 0.002
 #: Sets of rows that a release which serves alone leaves behind for the next one.
 BACKLOG = 3
 #: Seconds to wait for a server, a command or the rounds of a step.
-PATIENCE = 60
+PATIENCE = 180
 #: What every ``migrate`` says first; the timeline leaves it out.
 PREAMBLE = ("Operations to perform:", "Apply all migrations:", "Running migrations:")
 
@@ -108,6 +109,10 @@ class Tally:
     rounds: int = 0
     #: Sets of rows that the other release wrote, and this one read, changed, deleted.
     crossed: int = 0
+
+    @property
+    def requests(self) -> int:
+        return self.ok + self.failed
 
     def __str__(self) -> str:
         failures = f", {self.failed} failed" if self.failed else ""
@@ -389,6 +394,10 @@ class Deployment:
             process = self.start(release, ["migrate", *options], output)
             try:
                 process.wait(PATIENCE)
+            except subprocess.TimeoutExpired as error:
+                raise DemoFailed(
+                    f"'manage.py {command}' wasn't done after {PATIENCE} seconds."
+                ) from error
             finally:
                 self.end(process)
             lines = output.read_text().splitlines()
@@ -452,11 +461,12 @@ class Deployment:
         for release, tally in tallies.items():
             if tally.failed and not self.forgiving:
                 raise DemoFailed(
-                    f"{tally.failed} of {tally.ok + tally.failed} requests to release "
+                    f"{tally.failed} of {tally.requests} requests to release "
                     f"{release} failed during '{text}', for example\n"
                     + "\n".join(self.ledger.examples(release))
                 )
-            if release in alive and not tally.ok + tally.failed:
+            # One that was stopped may have been between two requests.
+            if release in self.live and not tally.requests:
                 raise DemoFailed(f"Release {release} got no request during '{text}'.")
         if not in_time:
             raise DemoFailed(f"'{text}' wasn't done after {PATIENCE} seconds.")
@@ -467,7 +477,9 @@ class Deployment:
         # Where requests fail, rows may never reach the other release.
         crossing = len(tallies) > 1 and not any(tally.failed for tally in tallies)
         return all(
-            tally.rounds >= rounds and (tally.crossed >= rounds or not crossing)
+            tally.requests
+            and tally.rounds >= rounds
+            and (tally.crossed >= rounds or not crossing)
             for tally in tallies
         )
 

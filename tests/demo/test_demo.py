@@ -1,5 +1,6 @@
 """The demo in docs/ deploys, and notices a deployment that breaks requests."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -7,7 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +46,7 @@ def run(demo: Path, *options: str) -> subprocess.CompletedProcess[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=1800,
         check=False,
     )
 
@@ -167,6 +171,66 @@ def test_a_step_that_does_nothing_is_noticed(harmless: Path) -> None:
     done = run(harmless, "--staged")
     assert done.returncode == 1, done.stdout
     assert "'manage.py migrate' applied no migration." in done.stdout
+
+
+@pytest.fixture
+def script(demo: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the demo as a module."""
+    spec = importlib.util.spec_from_file_location("demo_script", demo / "run.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "demo_script", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def deployment(script: Any, tmp_path: Path) -> Iterator[Any]:
+    """Yield a deployment that a test plays the clients of."""
+    started = script.Deployment(tmp_path / "staged", "config.settings", forgiving=False)
+    with started:
+        yield started
+        started.live.clear()
+
+
+def test_a_release_that_is_stopped_between_two_requests_is_no_failure(
+    deployment: Any,
+) -> None:
+    deployment.live[1] = None
+    with deployment.step("release 1: stopped", 4):
+        del deployment.live[1]
+
+
+def test_a_command_that_is_done_before_the_next_request_is_no_failure(
+    deployment: Any,
+) -> None:
+    deployment.live[1] = None
+    request = threading.Timer(0.1, deployment.ledger.count, [1], {"ok": 1})
+    with deployment.step("release 1: migrate", 0):
+        request.start()
+    request.join()
+
+
+def test_a_live_release_that_serves_nothing_is_noticed(
+    script: Any, deployment: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "PATIENCE", 0.1)
+    deployment.live[1] = None
+    with (
+        pytest.raises(script.DemoFailed, match=r"^Release 1 got no request during"),
+        deployment.step("release 1: migrate", 0),
+    ):
+        pass
+
+
+def test_a_command_that_takes_too_long_is_noticed(
+    script: Any, deployment: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "PATIENCE", 0.001)
+    with pytest.raises(script.DemoFailed, match=r"^'manage\.py migrate' wasn't done"):
+        deployment.migrate(1)
+    assert deployment.processes == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
