@@ -22,6 +22,7 @@ class Rule(NamedTuple):
     in which it runs when nothing is required; neither of them: it has no effect on the
     database. Where ``stageable`` is false no order within one deployment is safe. With
     a ``caveat`` the stage is only that of the main effect: something breaks even there.
+    ``remedy`` says what to do instead, where another stage is not enough.
     """
 
     code: str
@@ -30,6 +31,7 @@ class Rule(NamedTuple):
     preferred: Stage | None = None
     stageable: bool = True
     caveat: str = ""
+    remedy: str = ""
 
     @property
     def split(self) -> bool:
@@ -60,20 +62,33 @@ def catalogue() -> dict[str, Rule]:
     return dict(_CATALOGUE)
 
 
-def _pre(code: str, why: str, caveat: str = "") -> Rule:
-    return _add(Rule(code, why, required=PRE, caveat=caveat))
+def _pre(code: str, why: str, caveat: str = "", remedy: str = "") -> Rule:
+    return _add(Rule(code, why, required=PRE, caveat=caveat, remedy=remedy))
 
 
-def _post(code: str, why: str, caveat: str = "") -> Rule:
-    return _add(Rule(code, why, required=POST, caveat=caveat))
+def _post(code: str, why: str, caveat: str = "", remedy: str = "") -> Rule:
+    return _add(Rule(code, why, required=POST, caveat=caveat, remedy=remedy))
 
 
 def _either(code: str, why: str, preferred: Stage | None) -> Rule:
     return _add(Rule(code, why, preferred=preferred))
 
 
-def _never(code: str, why: str) -> Rule:
-    return _add(Rule(code, why, stageable=False))
+def _never(code: str, why: str, remedy: str) -> Rule:
+    return _add(Rule(code, why, stageable=False, remedy=remedy))
+
+
+# What is done instead of what no order makes safe.
+_KEEP_TABLE = 'Keep the name of the table: give the model "db_table" in its Meta.'
+_KEEP_COLUMN = 'Keep the name of the column: give the field "db_column".'
+_NEW_COLUMN = (
+    "Add a new column, back-fill it, have the next release use it, and remove the old "
+    "one in a later deployment."
+)
+_NEW_TABLE = (
+    "Add a new table, copy what the old one has, have the next release use it, and "
+    "remove the old one in a later deployment."
+)
 
 
 # Of no concern to either release
@@ -97,15 +112,26 @@ DELETE_MODEL_RELATIONS = _post(
     "the running release uses the table",
     "until it is gone, its foreign keys keep the new release from deleting "
     "the rows that it refers to",
+    remedy=(
+        "Drop its foreign keys in the database before the rollout (AlterField to "
+        "db_constraint=False), and delete the model after it."
+    ),
 )
-RENAME_MODEL = _never("rename-model", "each release uses a table that the other lacks")
+RENAME_MODEL = _never(
+    "rename-model",
+    "each release uses a table that the other lacks",
+    remedy=f"{_KEEP_TABLE} Or: {_NEW_TABLE}",
+)
 RENAME_MODEL_M2M = _never(
     "rename-model-m2m",
     "it renames a column of an automatic many-to-many table even where the name of "
     "the model's table is pinned",
+    remedy=_NEW_TABLE,
 )
 ALTER_MODEL_TABLE = _never(
-    "alter-model-table", "each release uses a table that the other lacks"
+    "alter-model-table",
+    "each release uses a table that the other lacks",
+    remedy=_NEW_TABLE,
 )
 ALTER_COMMENT = _either("alter-comment", "comments are of no concern to queries", PRE)
 ADD_ORDER = _pre(
@@ -113,11 +139,19 @@ ADD_ORDER = _pre(
     'the new release uses the column "_order"',
     "it is NOT NULL without a DEFAULT, so the running release can't insert "
     "until it has one",
+    remedy=(
+        'Give the new column "_order" a DEFAULT in the database before the '
+        "rollout, and drop that after it."
+    ),
 )
 REMOVE_ORDER = _post(
     "remove-order",
     'the running release uses the column "_order"',
     "it is NOT NULL, so the new release can't insert until that is relaxed",
+    remedy=(
+        'Give the column "_order" a DEFAULT in the database before the rollout, '
+        "and remove it after it."
+    ),
 )
 
 # New fields
@@ -127,6 +161,7 @@ ADD_FIELD_NULL_DEFAULT = _pre(
     "add-field-null-default",
     "the new release uses the column",
     "rows that the running release inserts get NULL instead of the default",
+    remedy="Give the field the default as db_default, too.",
 )
 ADD_FIELD_DB_DEFAULT = _pre(
     "add-field-db-default",
@@ -136,23 +171,40 @@ ADD_FIELD_NOT_NULL = _pre(
     "add-field-not-null",
     "the new release uses the column",
     "Django drops its DEFAULT at once, so the running release can't insert",
+    remedy=(
+        "Give the field the default as db_default, too; drop that after the "
+        "rollout, or keep it."
+    ),
 )
 ADD_FIELD_IMPLICIT = _pre(
     "add-field-implicit-default",
     "the new release uses the column",
     "its implicit default isn't kept in the database, so the running release "
     "can't insert",
+    remedy=(
+        "Give the field a db_default (Now() for dates and times); drop that after "
+        "the rollout, or keep it."
+    ),
 )
 ADD_FIELD_CALLABLE = _pre(
     "add-field-callable-default",
     "the new release uses the column",
     "its default is computed in Python, so the running release can't insert",
+    remedy=(
+        "Give the field an expression as db_default (Now(), RandomUUID()); or add "
+        "it with null=True before the rollout, and fill it and make it NOT NULL "
+        "after it."
+    ),
 )
 ADD_FIELD_UNIQUE = _pre("add-field-unique", "the new release uses the column")
 ADD_FIELD_UNIQUE_NOT_NULL = _pre(
     "add-field-unique-not-null",
     "the new release uses the column",
     "no single DEFAULT is unique, so the running release can't insert",
+    remedy=(
+        "Add it with null=True before the rollout, and fill it row by row and "
+        "make it NOT NULL after it."
+    ),
 )
 ADD_FIELD_RELATION = _pre("add-field-relation", "the new release uses the column")
 ADD_FIELD_GENERATED = _pre(
@@ -169,28 +221,46 @@ REMOVE_FIELD_NOT_NULL = _post(
     "the running release uses the column",
     "it is NOT NULL without a DEFAULT, so the new release can't insert until "
     "that is relaxed",
+    remedy=(
+        "Give the field a db_default before the rollout (AlterField), and remove "
+        "it after it."
+    ),
 )
 REMOVE_FIELD_UNIQUE = _post(
     "remove-field-unique",
     "the running release uses the column",
     "it is unique and NOT NULL, so the new release can't insert until it allows NULL",
+    remedy=(
+        "Let the field be NULL before the rollout (AlterField to null=True), and "
+        "remove it after it."
+    ),
 )
 REMOVE_FIELD_CONSTRAINED = _post(
     "remove-field-constrained",
     "the running release uses the column",
     "what the new one leaves in it may collide in a unique constraint",
+    remedy="Drop the constraint before the rollout, and remove the field after it.",
 )
 REMOVE_FIELD_RELATION = _post(
     "remove-field-relation",
     "the running release uses the column",
     "until it is gone, its foreign key keeps the new release from deleting "
     "the rows that it refers to",
+    remedy=(
+        "Let the field be NULL and drop its foreign key in the database before "
+        "the rollout (AlterField to null=True, db_constraint=False), and remove "
+        "it after it."
+    ),
 )
 REMOVE_FIELD_M2M = _post(
     "remove-field-m2m",
     "the running release uses the join table",
     "until it is gone, its foreign keys keep the new release from deleting "
     "rows at either end",
+    remedy=(
+        "Drop the foreign keys of the join table before the rollout (AlterField "
+        "to db_constraint=False), and remove the field after it."
+    ),
 )
 REMOVE_FIELD_GENERATED = _post(
     "remove-field-generated", "the running release reads the column"
@@ -205,20 +275,35 @@ NARROW_TYPE = _post(
     "narrow-type", "the running release may write values of the wider type"
 )
 CHANGE_TYPE = _never(
-    "change-type", "no type of the column suits both releases; use a new column"
+    "change-type",
+    "no type of the column suits both releases; use a new column",
+    remedy=_NEW_COLUMN,
 )
 CHANGE_TARGET = _never(
-    "change-target", "the foreign key can't point at two tables; use a new column"
+    "change-target",
+    "the foreign key can't point at two tables; use a new column",
+    remedy=_NEW_COLUMN,
 )
 CHANGE_PRIMARY_KEY = _never(
     "change-primary-key",
     "every reference to the primary key changes with it, under both releases",
+    remedy=_NEW_TABLE,
 )
 CHANGE_GENERATED = _never(
-    "change-generated", "the column can't hold what both releases expect in it"
+    "change-generated",
+    "the column can't hold what both releases expect in it",
+    remedy=_NEW_COLUMN,
 )
-CHANGE_M2M = _never("change-m2m", "each release uses a join table that the other lacks")
-RENAME_COLUMN = _never("rename-column", "each release uses a column the other lacks")
+CHANGE_M2M = _never(
+    "change-m2m",
+    "each release uses a join table that the other lacks",
+    remedy=_NEW_TABLE,
+)
+RENAME_COLUMN = _never(
+    "rename-column",
+    "each release uses a column the other lacks",
+    remedy=f"{_KEEP_COLUMN} Or: {_NEW_COLUMN}",
+)
 ADD_UNIQUE = _post("add-unique", "the running release may write duplicates")
 DROP_UNIQUE = _pre("drop-unique", "the new release may write duplicates")
 ADD_DB_DEFAULT = _pre("add-db-default", "the new release relies on the DEFAULT")
@@ -270,7 +355,9 @@ REMOVE_UNIQUE_TOGETHER = _pre(
 RUN_SQL = _pre("run-sql", "SQL runs before the rollout unless a stage is declared")
 RUN_SQL_DROP = _post("run-sql-drop", "the running release uses what it drops")
 RUN_SQL_RENAME = _never(
-    "run-sql-rename", "each release uses a name that the other lacks"
+    "run-sql-rename",
+    "each release uses a name that the other lacks",
+    remedy=f"Keep the name. Or: {_NEW_COLUMN}",
 )
 RUN_PYTHON = _pre(
     "run-python", "Python code runs before the rollout unless a stage is declared"
