@@ -324,6 +324,14 @@ def drop(databases: Mapping[str, Mapping[str, Any]], alias: str) -> None:
         administer(alias, f"DROP DATABASE {databases[alias]['NAME']}")
 
 
+def drop_scratch(name: str) -> None:
+    """Remove a scratch database that a rehearsal kept."""
+    if UNDER_TEST == "sqlite":
+        Path(name).unlink()
+    else:
+        administer("default", f"DROP DATABASE {name}")
+
+
 def administer(alias: str, statement: str) -> None:
     with connections[alias]._nodb_cursor() as cursor:
         cursor.execute(statement)

@@ -59,18 +59,27 @@ def _make_init(original: Callable[..., None]) -> Callable[..., None]:
         if _active.get() is None:
             original(self, *args, **kwargs)
             return
-        try:
+        with loading():
             original(self, *args, **kwargs)
-        except (CommandError, DatabaseError):
-            raise
-        except Exception as error:
-            # Whatever a module raises when the loader imports it.
-            raise CommandError(_explain(error)) from error
         # On the executor itself, in front of what its class may override.
         self.migration_plan = _make_migration_plan(self, self.migration_plan)
         self.migrate = _make_migrate(self, self.migrate)
 
     return init
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Tell of migrations that can't be loaded as of a user's error.
+
+    Raises :class:`CommandError` for whatever a module raises when it is imported.
+    """
+    try:
+        yield
+    except (CommandError, DatabaseError):
+        raise
+    except Exception as error:
+        raise CommandError(_explain(error)) from error
 
 
 def _explain(error: Exception) -> str:

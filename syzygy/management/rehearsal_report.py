@@ -1,0 +1,294 @@
+"""Telling people and programs what came of a rehearsal."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator
+from io import StringIO
+from typing import Any
+
+from django.core.management.base import OutputWrapper
+from django.core.management.color import Style, no_style
+
+from syzygy.locations import Location, locate
+from syzygy.rehearsal.findings import (
+    Action,
+    Culprit,
+    Finding,
+    Moment,
+    NotProbed,
+    Point,
+    Rehearsal,
+    Severity,
+)
+from syzygy.stages import describe
+
+# Of the JSON document; a key that goes or changes its meaning raises it.
+VERSION = 1
+_WIDTH = 88
+
+
+def write(rehearsal: Rehearsal, form: str, stdout: OutputWrapper, style: Style) -> None:
+    """Write the report in one of the formats."""
+    if form == "json":
+        stdout.write(json.dumps(as_data(rehearsal), indent=2))
+    elif form == "github":
+        for line in github_annotations(rehearsal):
+            stdout.write(line)
+        stdout.write(verdict(rehearsal))
+    else:
+        _TextReport(rehearsal, stdout, style).write()
+
+
+def as_text(rehearsal: Rehearsal) -> str:
+    """The report for people, without colours."""
+    out = StringIO()
+    _TextReport(rehearsal, OutputWrapper(out), no_style()).write()
+    return out.getvalue()
+
+
+def sentence(finding: Finding) -> str:
+    """Who can't do what, or what happened, as a sentence without its full stop."""
+    where = f"{finding.model}.{finding.field}" if finding.field else finding.model
+    if Action.MIGRATE in finding.actions:
+        return "the migration fails"
+    if Action.KEEP in finding.actions:
+        return f"rows of the {finding.release} release are lost or changed in {where}"
+    if "NULL" in finding.subjects:
+        return f"the {finding.release} release reads NULL in {where}"
+    actions = ", ".join(action.value for action in finding.actions)
+    return f"the {finding.release} release fails at {actions} of {where}"
+
+
+def step_name(point: Point) -> str:
+    """The point of the walk in words."""
+    undo = "undo " if point.backward else ""
+    return f"{undo}{point.phase.value}"
+
+
+def verdict(rehearsal: Rehearsal) -> str:
+    """The last line: what it comes to."""
+    breaks = rehearsal.count(Severity.BREAKS)
+    hazards = rehearsal.count(Severity.HAZARD)
+    migrations = sum(moment.point.migration is not None for moment in rehearsal.moments)
+    if not rehearsal.moments:
+        return "There is nothing to rehearse: no migrations are pending."
+    parts = [
+        f"{_counted(breaks, 'finding')} that {'breaks' if breaks == 1 else 'break'} "
+        "the deployment",
+        _counted(hazards, "hazard"),
+        f"{len(rehearsal.not_probed)} not probed",
+    ]
+    counts = ", ".join(parts)
+    if not rehearsal.complete:
+        return f"{counts}; the rest could not be rehearsed after a migration failed."
+    return f"{counts}, in {_counted(migrations, 'step')}."
+
+
+class _TextReport:
+    def __init__(
+        self, rehearsal: Rehearsal, stdout: OutputWrapper, style: Style
+    ) -> None:
+        self._rehearsal = rehearsal
+        self._stdout = stdout
+        self._style = style
+
+    def write(self) -> None:
+        rehearsal = self._rehearsal
+        if rehearsal.moments:
+            self._heading(f"Rehearsal on {rehearsal.vendor}, from {rehearsal.start}:")
+            self._write_timeline()
+        for severity, style in (
+            (Severity.BREAKS, self._style.ERROR),
+            (Severity.HAZARD, self._style.WARNING),
+        ):
+            for finding in rehearsal.findings:
+                if finding.severity is severity:
+                    self._write_finding(finding, style)
+        if rehearsal.not_probed:
+            self._stdout.write("")
+            self._heading("Not probed:")
+            for item in rehearsal.not_probed:
+                self._write_field(item.label, item.reason, 0)
+        for note in rehearsal.notes:
+            self._stdout.write(self._style.NOTICE(f"Note: {note}"))
+        if rehearsal.database:
+            self._stdout.write(f'The scratch database is kept: "{rehearsal.database}".')
+        self._stdout.write("")
+        bad = rehearsal.count(Severity.BREAKS) or not rehearsal.complete
+        style = self._style.ERROR if bad else self._style.SUCCESS
+        self._stdout.write(style(verdict(rehearsal)))
+
+    def _write_timeline(self) -> None:
+        rows = [
+            (step_name(m.point), str(m.point.migration or ""), m)
+            for m in self._rehearsal.moments
+        ]
+        width = max(len(name) for _, name, _ in rows)
+        phase_width = max(len(phase) for phase, _, _ in rows)
+        for phase, name, moment in rows:
+            releases = " and ".join(moment.point.releases)
+            told = _told_at(moment, self._rehearsal)
+            self._stdout.write(
+                f"  {phase:{phase_width}}  {name:{width}}  {releases:11}  {told}"
+            )
+
+    def _write_finding(self, finding: Finding, style: Any) -> None:
+        self._stdout.write("")
+        title = f"{finding.severity.value.upper()}: {sentence(finding)}"
+        self._stdout.write(style(title))
+        for name, text in _rows(finding):
+            self._write_field(name, text)
+
+    def _write_field(self, name: str, text: str, width: int = 9) -> None:
+        first, *rest = text.split("\n")
+        indent = " " * (width + 4)
+        wrapped = textwrap.fill(
+            first,
+            _WIDTH,
+            initial_indent=f"  {name:{width}}  ",
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        self._stdout.write("\n".join([wrapped, *(indent + line for line in rest)]))
+
+    def _heading(self, text: str) -> None:
+        self._stdout.write(self._style.MIGRATE_HEADING(text))
+
+
+def _rows(finding: Finding) -> Iterator[tuple[str, str]]:
+    culprit = finding.culprit
+    yield "when", _when(finding)
+    if culprit:
+        place = _location(culprit)
+        where = f" ({place.path}:{place.line})" if place.path else ""
+        stage = f", {culprit.stage.label}" if culprit.stage else ""
+        yield "migration", f"{culprit.migration}{stage}{where}"
+        if culprit.operation:
+            yield "operation", describe(culprit.operation)
+    tried = [s for s in finding.subjects if s not in ("", "NULL")]
+    if tried:
+        yield "tried", "; ".join(tried)
+    yield "error", finding.error
+    if culprit and culprit.rule:
+        yield "rule", f"{culprit.rule.code}: {culprit.why}"
+    if finding.way_out:
+        yield "way out", finding.way_out
+
+
+def _when(finding: Finding) -> str:
+    undo = "in the rollback, " if finding.culprit and finding.culprit.backward else ""
+    return f"{undo}{finding.phase.value}"
+
+
+def _told_at(moment: Moment, rehearsal: Rehearsal) -> str:
+    mine = [finding for finding in rehearsal.findings if finding.moment is moment]
+    if not mine:
+        return f"{_counted(moment.models, 'model')}, ok"
+    breaks = sum(finding.severity is Severity.BREAKS for finding in mine)
+    parts = [f"{breaks} breaking"] * bool(breaks)
+    hazards = len(mine) - breaks
+    parts += [_counted(hazards, "hazard")] * bool(hazards)
+    return ", ".join([_counted(moment.models, "model"), *parts])
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _location(culprit: Culprit | None) -> Location:
+    return locate(culprit.migration, culprit.position) if culprit else Location()
+
+
+# For programs
+
+
+def as_data(rehearsal: Rehearsal) -> dict[str, Any]:
+    """The report as it is in JSON; the reference describes each key."""
+    return {
+        "version": VERSION,
+        "alias": rehearsal.alias,
+        "engine": rehearsal.vendor,
+        "start": rehearsal.start,
+        "complete": rehearsal.complete,
+        "steps": [_step_data(moment) for moment in rehearsal.moments],
+        "findings": [_finding_data(finding) for finding in rehearsal.findings],
+        "not_probed": [
+            {"label": item.label, "reason": item.reason}
+            for item in rehearsal.not_probed
+        ],
+        "notes": list(rehearsal.notes),
+        "database": rehearsal.database or None,
+        "summary": {severity.value: rehearsal.count(severity) for severity in Severity},
+    }
+
+
+def github_annotations(rehearsal: Rehearsal) -> Iterator[str]:
+    """Workflow commands of GitHub that show the findings at the migrations' lines."""
+    for finding in rehearsal.findings:
+        place = _location(finding.culprit)
+        kind = "error" if finding.severity is Severity.BREAKS else "warning"
+        properties = {"title": f"rehearse: {finding.severity.value}"}
+        if place.path:
+            properties = {"file": place.path, "line": str(place.line), **properties}
+        shown = ",".join(f"{k}={_escaped(v, ':,')}" for k, v in properties.items())
+        rows = [f"{name}: {text}" for name, text in _rows(finding)]
+        text = "\n".join([f"{sentence(finding)}.", *rows])
+        yield f"::{kind} {shown}::{_escaped(text)}"
+    for item in rehearsal.not_probed:
+        yield f"::notice title=rehearse%3A not probed::{_escaped(_told(item))}"
+    for note in rehearsal.notes:
+        yield f"::notice title=rehearse::{_escaped(note)}"
+
+
+def _told(item: NotProbed) -> str:
+    return f"{item.label}: {item.reason}"
+
+
+def _step_data(moment: Moment) -> dict[str, Any]:
+    point = moment.point
+    return {
+        "phase": point.phase.value,
+        "backward": point.backward,
+        "migration": str(point.migration) if point.migration else None,
+        "stage": point.stage.value if point.stage else None,
+        "releases": list(point.releases),
+        "models": moment.models,
+    }
+
+
+def _finding_data(finding: Finding) -> dict[str, Any]:
+    culprit = finding.culprit
+    place = _location(culprit)
+    rule = culprit.rule if culprit else None
+    return {
+        "severity": finding.severity.value,
+        "message": sentence(finding),
+        "phase": finding.phase.value,
+        "backward": bool(culprit and culprit.backward),
+        "release": finding.release or None,
+        "model": finding.model or None,
+        "field": finding.field or None,
+        "actions": [action.value for action in finding.actions],
+        "tried": list(finding.subjects),
+        "error": finding.error,
+        "migration": str(culprit.migration) if culprit else None,
+        "stage": culprit.stage.value if culprit and culprit.stage else None,
+        "operation": (
+            describe(culprit.operation) if culprit and culprit.operation else None
+        ),
+        "path": place.path or None,
+        "line": place.line or None,
+        "rule": rule.code if rule else None,
+        "why": culprit.why if culprit and culprit.rule else None,
+        "way_out": finding.way_out or None,
+    }
+
+
+def _escaped(text: str, marks: str = "") -> str:
+    """What GitHub's runner turns back: percent signs, ends of lines, and ``marks``."""
+    for mark in "%\r\n" + marks:
+        text = text.replace(mark, f"%{ord(mark):02X}")
+    return text

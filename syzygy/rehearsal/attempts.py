@@ -1,0 +1,123 @@
+"""Trying what may fail, in a transaction of which nothing stays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from django.db import router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from syzygy.rehearsal.findings import Action, Failure, Probe, Severity
+from syzygy.rehearsal.releases import ModelClass
+from syzygy.rehearsal.values import Unprobable
+
+_ResultT = TypeVar("_ResultT")
+
+
+class WrongError(Exception):
+    """Nothing was raised, but what was observed is wrong."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class Attempts:
+    """Collects what goes wrong: ``failures``, and what could not be tried.
+
+    ``unprobable`` has the reasons of that, by the label of a model or a field.
+    """
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.alias = connection.alias
+        self.failures: list[Failure] = []
+        self.unprobable: dict[str, str] = {}
+        # Elsewhere a statement that violates a constraint fails by itself.
+        self._defers = connection.features.can_defer_constraint_checks
+        self._connection = connection
+
+    def attempt(
+        self,
+        probe: Probe,
+        do: Callable[[], _ResultT],
+        *,
+        mild: type[Exception] | None = None,
+    ) -> _ResultT | None:
+        """Do something, and note it as a failure if it goes wrong.
+
+        Errors of the class ``mild`` are hazards. Returns ``None`` after a failure.
+        """
+        try:
+            with transaction.atomic(using=self.alias):
+                result = do()
+                if self._defers and probe.action is not Action.SELECT:
+                    self._connection.check_constraints()
+        except Unprobable as error:
+            self.unprobable[error.label] = error.reason
+        except Exception as error:  # noqa: BLE001 - whatever a database or a field says
+            is_mild = mild is not None and isinstance(error, mild)
+            severity = Severity.HAZARD if is_mild else Severity.BREAKS
+            if isinstance(error, WrongError):
+                failure = Failure(probe, str(error), severity, error.field)
+            else:
+                failure = Failure(probe, explain(error), severity)
+            self.failures.append(failure)
+        else:
+            return result
+        return None
+
+    @contextmanager
+    def rolled_back(self) -> Iterator[None]:
+        """Undo in the end what is done to the database."""
+        with transaction.atomic(using=self.alias):
+            yield
+            transaction.set_rollback(True, using=self.alias)
+
+
+def quietly(alias: str, do: Callable[[], _ResultT]) -> _ResultT | None:
+    """Do something of which an attempt tells if it goes wrong; then return ``None``."""
+    try:
+        with transaction.atomic(using=alias):
+            return do()
+    except Exception:  # noqa: BLE001 - whatever a database or a field says
+        return None
+
+
+class _Router:
+    """Sends everything to one database."""
+
+    def __init__(self, alias: str) -> None:
+        self._alias = alias
+
+    def db_for_read(self, model: ModelClass, **hints: Any) -> str:
+        return self._alias
+
+    def db_for_write(self, model: ModelClass, **hints: Any) -> str:
+        return self._alias
+
+    def allow_relation(self, one: Any, other: Any, **hints: Any) -> bool:
+        return True
+
+
+@contextmanager
+def routed_to(alias: str) -> Iterator[None]:
+    """Have the ORM use that database, whatever the project's routers say.
+
+    They are asked all the same which models the database has.
+    """
+    routers = router.routers
+    router.routers = [_Router(alias), *routers]
+    try:
+        yield
+    finally:
+        router.routers = routers
+
+
+def explain(error: Exception) -> str:
+    """The error in one line, as a database has put it."""
+    # PostgreSQL quotes the statement, and points at a place in it.
+    said = re.sub(r"\nLINE \d+:.*\n *\^", "", str(error))
+    return " ".join(f"{type(error).__name__}: {said}".split())

@@ -1,0 +1,265 @@
+"""Putting failures down to the migration and the operation that cause them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from copy import copy
+from typing import Any, NamedTuple
+
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ProjectState
+from django.db.models import ForeignKey
+
+from syzygy import rules
+from syzygy.constants import Stage
+from syzygy.constraints import constraint_fields
+from syzygy.history import History, ModelKey
+from syzygy.rehearsal.findings import Action, Culprit, Failure
+from syzygy.rehearsal.releases import touched_models
+from syzygy.requirements import NotAStage, is_opaque, operation_rules
+from syzygy.rules import Rule
+from syzygy.staging import Step
+
+
+class Suspect(NamedTuple):
+    """An operation of the plan, with what is known of its effect."""
+
+    step: Step
+    operation: Operation
+    position: int
+    rules: tuple[Rule, ...]
+    models: frozenset[ModelKey]
+    # Those that its fields refer to.
+    targets: frozenset[ModelKey]
+    tables: frozenset[str]
+    fields: tuple[str, ...]
+
+
+def suspects(start: ProjectState, steps: Iterable[Step]) -> list[Suspect]:
+    """The operations of the steps of a deployment, which begins at a state."""
+    history = History()
+    history.models = {key: model.clone() for key, model in start.models.items()}
+    found = []
+    for step in steps:
+        label = step.migration.app_label
+        for position, operation in enumerate(step.migration.operations):
+            models = frozenset(touched_models(operation, label) or ())
+            before = map(history.table, models)
+            suspect = Suspect(
+                step,
+                operation,
+                position,
+                _rules(operation, label, history),
+                models,
+                frozenset(_targets(operation, label, history)),
+                frozenset(before),
+                _fields(operation),
+            )
+            history.advance(operation, label)
+            after = map(history.table, models)
+            found.append(suspect._replace(tables=suspect.tables.union(after)))
+    return found
+
+
+def find_culprit(
+    failure: Failure, key: ModelKey | None, among: Sequence[Suspect]
+) -> Culprit | None:
+    """The likeliest cause of a failure with that model, ``None`` if there is none."""
+    best = max(among, key=lambda suspect: _weight(suspect, failure, key), default=None)
+    if best is None:
+        return None
+    fields = best.fields if key is None or key in best.models else ()
+    return Culprit(
+        best.step.migration,
+        best.step.stage,
+        best.step.backward,
+        best.operation,
+        best.position,
+        _worst(best, failure),
+        failure.field or ", ".join(_named(fields, failure) or fields),
+    )
+
+
+def way_out(culprit: Culprit) -> str:
+    """What to do about what an operation breaks, in a sentence or two."""
+    rule = culprit.rule
+    if rule is None or is_opaque(rule):
+        return "Find out what the migration does to the rows and tables of the model."
+    if rule.required and not rule.caveat and culprit.is_misplaced:
+        return (
+            f"Apply it {_WHEN[rule.required]} the rollout: in a migration that holds "
+            "nothing with another requirement, with\n"
+            "    from syzygy import Stage\n"
+            f"    stage = Stage.{rule.required.name}"
+        )
+    return (
+        rule.remedy
+        or _MILD.get(rule.code)
+        or (
+            f'See what the rule "{rule.code}" says in the reference, and split the '
+            "change so that each release finds what it needs."
+        )
+    )
+
+
+_ATTACH_LATER = (
+    "If the running release has to delete such rows, leave the constraint out before "
+    "the rollout (db_constraint=False), and add it after it (AlterField)."
+)
+_UPSERT_LATER = (
+    "If the {} release has code that upserts on it, change that in a deployment of "
+    "its own."
+)
+_COPE = "Have the release that reads it cope with NULL in a deployment before."
+# The ways out of what does no harm to most releases.
+_MILD = {
+    "create-model": _ATTACH_LATER,
+    "add-field-relation": _ATTACH_LATER,
+    "add-field-m2m": _ATTACH_LATER,
+    "drop-unique": _UPSERT_LATER.format("running"),
+    "remove-constraint": _UPSERT_LATER.format("running"),
+    "remove-unique-together": _UPSERT_LATER.format("running"),
+    "add-unique": _UPSERT_LATER.format("new"),
+    "add-constraint": _UPSERT_LATER.format("new"),
+    "add-unique-together": _UPSERT_LATER.format("new"),
+    "drop-not-null": _COPE,
+    "set-not-null": _COPE,
+    "add-field-unique": _COPE,
+    "add-field": _COPE,
+}
+_WHEN = {Stage.PRE_DEPLOY: "before", Stage.POST_DEPLOY: "after"}
+
+
+def _weight(
+    suspect: Suspect, failure: Failure, key: ModelKey | None
+) -> tuple[bool, ...]:
+    rule = _worst(suspect, failure)
+    named = _named(suspect.fields, failure)
+    is_near = key is None or key in suspect.models or key in suspect.targets
+    return (
+        key in suspect.models and failure.field in suspect.fields,
+        _may_hold(suspect, failure, key),
+        is_near and bool(named),
+        is_near and _is_apt(rule, failure) and _is_unsafe(rule, suspect),
+        is_near and _is_unsafe(rule, suspect),
+        is_near and _is_apt(rule, failure),
+        key in suspect.models,
+        key in suspect.targets,
+        # What tells nothing of what it does may have done anything.
+        not suspect.models,
+        _is_unsafe(rule, suspect),
+    )
+
+
+def _may_hold(suspect: Suspect, failure: Failure, key: ModelKey | None) -> bool:
+    """Whether it made references that keep a row from being deleted.
+
+    That row may go along with the one to delete; the error names what refers to it.
+    """
+    if failure.probe.action is not Action.DELETE or not suspect.targets:
+        return False
+    return key in suspect.targets or any(
+        _is_word(table, failure.error) for table in suspect.tables
+    )
+
+
+def _is_unsafe(rule: Rule | None, suspect: Suspect) -> bool:
+    if rule is None:
+        return True
+    stage = suspect.step.stage
+    if stage and suspect.step.backward:
+        stage = stage.inverted
+    misplaced = rule.required not in (None, stage) and not is_opaque(rule)
+    return misplaced or rule.split or not rule.stageable
+
+
+def _worst(suspect: Suspect, failure: Failure) -> Rule | None:
+    """Of the rules of an operation, the one that tells most about what goes wrong."""
+    return max(
+        suspect.rules,
+        key=lambda rule: (
+            _is_apt(rule, failure),
+            _is_unsafe(rule, suspect),
+            rule.has_effect,
+        ),
+        default=None,
+    )
+
+
+# What errors of the databases mention, and what the codes of rules then do.
+_SIGNS = {
+    r"\bnull\b": ("null",),
+    r"\bunique\b|\bduplicate\b|on conflict": ("unique",),
+    r"foreign key": ("constraint", "relation", "m2m", "target", "on-delete"),
+    r"too long|out of range|overflow": ("type",),
+}
+
+
+def _is_apt(rule: Rule | None, failure: Failure) -> bool:
+    """Whether the rule is about the like of what went wrong."""
+    return rule is not None and any(
+        re.search(pattern, failure.error, re.IGNORECASE)
+        and any(word in rule.code for word in words)
+        for pattern, words in _SIGNS.items()
+    )
+
+
+def _named(fields: Iterable[str], failure: Failure) -> list[str]:
+    """Which of the fields are mentioned in what was tried, or in the error."""
+    texts = (failure.probe.subject, failure.error)
+    return [name for name in fields if any(_is_word(name, text) for text in texts)]
+
+
+def _is_word(name: str, text: str) -> bool:
+    for mark in "\"'`.,()[]":
+        text = text.replace(mark, " ")
+    return bool({name, f"{name}_id"} & set(text.split()))
+
+
+def _rules(operation: Operation, label: str, history: History) -> tuple[Rule, ...]:
+    """The rules for what an operation does, whatever stage it declares for itself."""
+    if getattr(operation, "stage", None) is not None:
+        operation = copy(operation)
+        operation.stage = None  # type: ignore[attr-defined] # that it has it was seen
+    try:
+        return operation_rules(operation, label, history)
+    except NotAStage:
+        return (rules.UNKNOWN,)
+
+
+def _targets(operation: Operation, label: str, history: History) -> Iterable[ModelKey]:
+    """The models to which an operation makes or removes references."""
+    fields: list[tuple[ModelKey, Any]] = []
+    for key in touched_models(operation, label) or ():
+        if model := history.models.get(key):
+            names = _fields(operation) or model.fields
+            fields += [(key, model.fields.get(name)) for name in names]
+        if field := getattr(operation, "field", None):
+            fields.append((key, field))
+        for _, field in getattr(operation, "fields", None) or ():
+            fields.append((key, field))
+    for key, field in fields:
+        if isinstance(field, ForeignKey) or getattr(field, "many_to_many", False):
+            yield history.related(key, field)
+
+
+def _fields(operation: Operation) -> tuple[str, ...]:
+    """The names of the fields that an operation is about, if it is about some."""
+    if old_name := getattr(operation, "old_name", None):
+        new_name = getattr(operation, "new_name", "")
+        return (old_name, new_name) if hasattr(operation, "model_name") else ()
+    if hasattr(operation, "model_name") and hasattr(operation, "field"):
+        return (str(getattr(operation, "name", "")),)
+    if constraint := getattr(operation, "constraint", None):
+        return tuple(sorted(constraint_fields(constraint)))
+    together = getattr(operation, "option_value", None) or ()
+    if together:
+        return tuple(sorted({name for names in together for name in names}))
+    if hasattr(operation, "model_name") and hasattr(operation, "model_name_lower"):
+        name = getattr(operation, "name", None)
+        is_field = type(operation).__name__.endswith("Field")
+        return (name,) if name and is_field else ()
+    if order := getattr(operation, "order_with_respect_to", None):
+        return (order, "_order")
+    return ()

@@ -1,0 +1,193 @@
+"""From what was seen on the way to what is to be told: findings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
+
+from django.db.migrations import Migration
+
+from syzygy.history import ModelKey
+from syzygy.rehearsal.blame import Suspect, find_culprit, way_out
+from syzygy.rehearsal.findings import (
+    NULL,
+    Action,
+    Culprit,
+    Failure,
+    Finding,
+    Moment,
+    NotProbed,
+    Phase,
+    Severity,
+    own_rows,
+)
+
+_ItemT = TypeVar("_ItemT")
+# What isn't told together with what a release does.
+_APART = (Action.KEEP, Action.MIGRATE)
+
+
+class _Symptom(NamedTuple):
+    """What a failure is an instance of, at whatever point of the walk."""
+
+    release: str
+    model: str
+    action: Action
+    subject: str
+    field: str
+
+
+class Conclusion(NamedTuple):
+    """The findings, and what can't be told for a release fails even by itself."""
+
+    findings: list[Finding]
+    not_probed: list[NotProbed]
+
+
+def conclude(
+    moments: Sequence[Moment],
+    among: Sequence[Suspect],
+    *,
+    is_complete: bool,
+) -> Conclusion:
+    """Tell what the failures on one way, there or back, come to.
+
+    What fails when a release is alone on its own schema says nothing of the migrations:
+    the running one before the first of them, the coming one after the last.
+    """
+    alone = [moments[0]]
+    if is_complete:
+        alone.append(moments[-1])
+    excuses = {
+        _symptom(failure): failure
+        for moment in alone
+        for failure in moment.failures
+        if _is_own_fault(failure)
+    }
+    found: dict[tuple[object, ...], list[tuple[Moment, Failure, Culprit | None]]] = {}
+    seen = set()
+    for position, moment in enumerate(moments):
+        for failure in moment.failures:
+            sign = _symptom(failure), _cause(failure)
+            if sign in seen or _is_excused(failure, excuses):
+                continue
+            seen.add(sign)
+            culprit = _culprit(failure, moments, position, among)
+            found.setdefault(_group(failure, culprit), []).append(
+                (moment, failure, culprit)
+            )
+    return Conclusion(
+        [_finding(group) for group in found.values()],
+        [
+            NotProbed(
+                symptom.model,
+                f"The {symptom.release} release can't {symptom.action.value} "
+                f"{symptom.subject} even on a schema of its own: {failure.error}",
+            )
+            for symptom, failure in excuses.items()
+        ],
+    )
+
+
+def _symptom(failure: Failure) -> _Symptom:
+    probe = failure.probe
+    return _Symptom(
+        probe.release, probe.model, probe.action, probe.subject, failure.field
+    )
+
+
+def _cause(failure: Failure) -> str:
+    """The error without what differs from row to row."""
+    return re.sub(r"\d+", "#", failure.error.split("DETAIL:")[0])
+
+
+def _is_excused(failure: Failure, excuses: Container[_Symptom]) -> bool:
+    symptom = _symptom(failure)
+    if failure.probe.guest:
+        # What it can't even do with rows of its own.
+        symptom = symptom._replace(subject=own_rows(failure.probe.release))
+    return symptom in excuses
+
+
+def _is_own_fault(failure: Failure) -> bool:
+    """Whether rows and migrations of others have no part in a failure."""
+    return (
+        failure.severity is Severity.BREAKS
+        and not failure.probe.guest
+        and failure.probe.action not in (Action.KEEP, Action.MIGRATE)
+    )
+
+
+def _culprit(
+    failure: Failure,
+    moments: Sequence[Moment],
+    position: int,
+    among: Sequence[Suspect],
+) -> Culprit | None:
+    moment = moments[position]
+    migration = moment.point.migration
+    if failure.probe.action is Action.MIGRATE and migration:
+        among = [suspect for suspect in among if suspect.step.migration is migration]
+        raised = [s for s in among if s.operation is failure.operation]
+        return find_culprit(failure, None, raised or among) or Culprit(
+            migration, moment.point.stage, moment.point.backward
+        )
+    if failure.probe.subject == NULL:
+        return find_culprit(failure, _key(failure), among)
+    is_running = failure.probe.release in moments[0].point.releases
+    if not is_running:
+        migration = _mended_by(failure, moments, position) or migration
+    if migration is not None:
+        among = [suspect for suspect in among if suspect.step.migration is migration]
+    return find_culprit(failure, _key(failure), among)
+
+
+def _mended_by(
+    failure: Failure, moments: Sequence[Moment], position: int
+) -> Migration | None:
+    """The migration after which it didn't fail any more: it came too late."""
+    sign = _symptom(failure), _cause(failure)
+    for moment in moments[position + 1 :]:
+        if moment.point.phase is Phase.POST_DEPLOY and all(
+            (_symptom(other), _cause(other)) != sign for other in moment.failures
+        ):
+            return moment.point.migration
+    return None
+
+
+def _group(failure: Failure, culprit: Culprit | None) -> tuple[object, ...]:
+    return (
+        failure.severity,
+        failure.probe.release,
+        failure.probe.model,
+        culprit and (culprit.migration, culprit.position, culprit.backward),
+        failure.probe.action if culprit is None else failure.probe.action in _APART,
+        failure.probe.subject == NULL,
+        failure.field,
+    )
+
+
+def _finding(group: Sequence[tuple[Moment, Failure, Culprit | None]]) -> Finding:
+    moment, failure, culprit = group[0]
+    return Finding(
+        severity=failure.severity,
+        moment=moment,
+        release=failure.probe.release,
+        model=failure.probe.model,
+        field=failure.field or (culprit.field if culprit else ""),
+        actions=tuple(_unique(failure.probe.action for _, failure, _ in group)),
+        subjects=tuple(_unique(failure.probe.subject for _, failure, _ in group)),
+        error=failure.error,
+        culprit=culprit,
+        way_out=way_out(culprit) if culprit else "",
+    )
+
+
+def _unique(items: Iterable[_ItemT]) -> Iterator[_ItemT]:
+    yield from dict.fromkeys(items)
+
+
+def _key(failure: Failure) -> ModelKey:
+    app_label, _, name = failure.probe.model.partition(".")
+    return app_label, name.lower()

@@ -1,0 +1,258 @@
+"""What a release does with a model through the ORM, to see whether it can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from django.db import IntegrityError, models
+from django.db.models.functions import Collate
+
+from syzygy.alterations import is_generated
+from syzygy.history import ModelKey
+from syzygy.rehearsal.attempts import WrongError, quietly
+from syzygy.rehearsal.drafts import default_of
+from syzygy.rehearsal.findings import (
+    NULL,
+    Action,
+    Failure,
+    Probe,
+    Severity,
+    own_rows,
+)
+from syzygy.rehearsal.releases import ModelClass
+from syzygy.rehearsal.residents import Residents
+from syzygy.rehearsal.row_probes import RowProber, writable
+from syzygy.rehearsal.row_rules import counterparts
+from syzygy.rehearsal.rows import Variant
+from syzygy.rehearsal.uniques import conflict_targets, constraints_of
+
+
+class Prober(RowProber):
+    """Tries all that a release may do with models; nothing of it stays."""
+
+    def probe(self, keys: Iterable[ModelKey], residents: Residents) -> list[Failure]:
+        """Use each of the models that the release has; return what went wrong."""
+        self.failures = []
+        for key in keys:
+            if model := self.release.model(key):
+                self._probe_model(key, model, residents)
+        return self.failures
+
+    def _probe_model(
+        self, key: ModelKey, model: ModelClass, residents: Residents
+    ) -> None:
+        label = self.release.label(key)
+        # It may well be unable to read what the other release wrote.
+        guests = residents.has_of(self.other, key)
+        with self.rolled_back():
+            self.attempt(
+                Probe(self.release.name, label, Action.SELECT, "all rows", guests),
+                lambda: self._select(label, model, residents, key),
+            )
+        for variant in self._rows.variants(model):
+            with self.rolled_back():
+                self.probe_row(label, model, variant)
+        self._probe_constraints(key, label, model)
+        self._probe_relations(label, model)
+        for resident in residents.latest(key):
+            with self.rolled_back():
+                self._probe_resident(key, label, model, resident)
+
+    # Rows that are there
+
+    def _select(
+        self, label: str, model: ModelClass, residents: Residents, key: ModelKey
+    ) -> None:
+        owners = {resident.pk: resident.owner for resident in residents.of(key)}
+        unknown = self._unknown_fields(key, model)
+        told = set()
+        for row in model._base_manager.using(self.alias).all():
+            owner = owners.get(row.pk, self.other.name)
+            for field in model._meta.concrete_fields:
+                if field in told or getattr(row, field.attname) is not None:
+                    continue
+                if problem := _problem_with_null(
+                    field, is_lacking=owner == self.other.name and field in unknown
+                ):
+                    told.add(field)
+                    self.failures.append(
+                        Failure(
+                            Probe(self.release.name, label, Action.SELECT, NULL),
+                            f"it reads NULL in a row of the {owner} release, but "
+                            f"{problem}",
+                            Severity.HAZARD,
+                            field.name,
+                        )
+                    )
+        for field in model._meta.local_concrete_fields:
+            if collation := getattr(field, "db_collation", None):
+                ordered = Collate(field.name, collation)
+                model._base_manager.using(self.alias).order_by(ordered).first()
+
+    def _unknown_fields(self, key: ModelKey, model: ModelClass) -> set[Any]:
+        """The fields for whose columns the other release writes nothing."""
+        other = self.other.model(key)
+        known = counterparts(model, other) if other else {}
+        return {f for f in model._meta.concrete_fields if f.name not in known}
+
+    def _probe_resident(
+        self, key: ModelKey, label: str, model: ModelClass, resident: Any
+    ) -> None:
+        guest = resident.owner != self.release.name
+        subject = own_rows(resident.owner)
+
+        def probe(action: Action) -> Probe:
+            return Probe(self.release.name, label, action, subject, guest)
+
+        query = model._base_manager.using(self.alias)
+        row = self.attempt(
+            probe(Action.SELECT), lambda: query.filter(pk=resident.pk).first()
+        )
+        if row is None:
+            return
+        self.attempt(
+            probe(Action.UPDATE), lambda: row.save(using=self.alias, force_update=True)
+        )
+        self.attempt(
+            probe(Action.DELETE),
+            lambda: self.delete(row),
+            # It would have deleted, or changed, what it knows to refer to the row.
+            mild=IntegrityError if self._may_be_held(key) else None,
+        )
+
+    def _may_be_held(self, key: ModelKey) -> bool:
+        """Whether the other release alone knows what may refer to a row.
+
+        Or to one that goes with the row when this release deletes it.
+        """
+        going = [key]
+        for each in going:
+            known = self.release.references(each)
+            if self.other.references(each) - known:
+                return True
+            going += {holder for holder, _ in known}.difference(going)
+        return False
+
+    # Constraints
+
+    def _probe_constraints(self, key: ModelKey, label: str, model: ModelClass) -> None:
+        other = self.other.model(key)
+        own = list(constraints_of(model))
+        theirs = list(constraints_of(other)) if other else []
+        for constraint in theirs:
+            if other and constraint not in own:
+                with self.rolled_back():
+                    self._violate(label, model, constraint, other)
+        if not self._features.supports_update_conflicts or model._meta.parents:
+            return
+        known = list(conflict_targets(other)) if other else []
+        for names in conflict_targets(model):
+            with self.rolled_back():
+                made = quietly(self.alias, lambda: self.insert(model, Variant.WIDEST))
+                if made is None:
+                    continue
+                self.attempt(
+                    Probe(
+                        self.release.name,
+                        label,
+                        Action.UPSERT,
+                        f"on {', '.join(names)}",
+                    ),
+                    partial(self._upsert, made[0], names),
+                    # What one release alone declares, no more than an upsert needs.
+                    mild=None if names in known else Exception,
+                )
+
+    def _violate(
+        self, label: str, model: ModelClass, constraint: Any, other: ModelClass
+    ) -> None:
+        made = quietly(
+            self.alias, lambda: self._rows.violating(model, constraint, other)
+        )
+        if not made:
+            return
+        rows: list[models.Model] = made
+        name = getattr(constraint, "name", None) or ", ".join(constraint)
+        self.attempt(
+            Probe(
+                self.release.name,
+                label,
+                Action.INSERT,
+                f'that "{name}" of the {self.other.name} release forbids',
+            ),
+            partial(self._save_all, rows),
+        )
+
+    def _save_all(self, rows: Iterable[models.Model]) -> None:
+        for row in rows:
+            self._rows.save(row)
+
+    def _upsert(self, row: models.Model, names: tuple[str, ...]) -> None:
+        model = type(row)
+        twin = self._rows.twin(row)
+        fields: list[Any] = [model._meta.get_field(name) for name in names]
+        for field in fields:
+            setattr(twin, field.attname, getattr(row, field.attname))
+        if model._meta.order_with_respect_to:
+            # Which bulk_create() leaves to its caller on some versions of Django.
+            twin._order = 0  # type: ignore[attr-defined] # the model has it
+        if any(getattr(row, field.attname) is None for field in fields):
+            return
+        updated = [f.name for f in writable(model) if f.name not in names]
+        if not updated:
+            return
+        manager = model._base_manager.using(self.alias)
+        before = manager.count()
+        manager.bulk_create(
+            [twin],
+            update_conflicts=True,
+            update_fields=updated,
+            unique_fields=(
+                names if self._features.supports_update_conflicts_with_target else None
+            ),
+        )
+        if manager.count() != before:
+            raise WrongError("it inserts a second row instead of updating the first")
+
+    # Relations
+
+    def _probe_relations(self, label: str, model: ModelClass) -> None:
+        fields: list[Any] = model._meta.local_many_to_many
+        for field in fields:
+            if not field.remote_field.through._meta.auto_created:
+                continue
+            with self.rolled_back():
+                make = partial(self.insert, variant=Variant.DEFAULTS)
+                made = quietly(self.alias, partial(make, model))
+                target = quietly(self.alias, partial(make, field.related_model))
+                if made and target:
+                    self.attempt(
+                        Probe(self.release.name, label, Action.RELATE, field.name),
+                        partial(_relate, made[0], field, target[0]),
+                    )
+
+
+def _relate(row: models.Model, field: Any, target: models.Model) -> None:
+    manager = getattr(row, field.name)
+    manager.add(target)
+    if [found.pk for found in manager.all()] != [target.pk]:
+        raise WrongError("it doesn't find what it has just added", field.name)
+    manager.remove(target)
+    if manager.all():
+        raise WrongError("it finds what it has just removed", field.name)
+
+
+def _problem_with_null(field: Any, *, is_lacking: bool) -> str:
+    """What is wrong with NULL in a field; empty if nothing is.
+
+    ``is_lacking`` means that whoever inserted the row didn't know the field.
+    """
+    if field.primary_key or is_generated(field):
+        return ""
+    if not field.null:
+        return "declares the field NOT NULL"
+    if is_lacking and field.has_default() and default_of(field) is not None:
+        return "gives the field a default"
+    return ""

@@ -1,0 +1,196 @@
+"""What a release does with a new row through the ORM, to see whether it can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import cycle
+from typing import Any
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.deletion import ProtectedError, RestrictedError
+
+from syzygy.alterations import has_db_default, is_generated
+from syzygy.rehearsal.attempts import Attempts, WrongError, quietly
+from syzygy.rehearsal.findings import Action, Probe
+from syzygy.rehearsal.releases import ModelClass, Release, key_of
+from syzygy.rehearsal.residents import spare_computed
+from syzygy.rehearsal.row_rules import is_automatic
+from syzygy.rehearsal.rows import Rows, Variant
+from syzygy.rehearsal.uniques import conflict_targets
+
+_WORDS = {
+    Variant.DEFAULTS: "with its defaults",
+    Variant.WIDEST: "with its widest values",
+    Variant.EMPTY: "with NULL and blank values",
+    Variant.ORPHAN: "with a reference to nothing",
+}
+# What is read where the value was left to the database.
+_FROM_DATABASE = object()
+# Above those that a database gives, yet within the smallest type of keys.
+_FIRST_KEY, _KEYS = 20_000, 12_000
+# A row can be in the way of another no more often than this.
+_DEEPEST = 20
+
+
+class RowProber(Attempts):
+    """Tries all that a release may do with a row of its own."""
+
+    def __init__(
+        self,
+        release: Release,
+        other: Release,
+        connection: BaseDatabaseWrapper,
+        rows: Rows,
+    ) -> None:
+        super().__init__(connection)
+        self.release = release
+        self.other = other
+        self._features = connection.features
+        self._rows = rows
+        self._keys = cycle(range(_KEYS))
+
+    def probe_row(self, label: str, model: ModelClass, variant: Variant) -> None:
+        """Insert a row, read, repeat, update and delete it."""
+        words = _WORDS[variant]
+
+        def probe(action: Action, subject: str = words) -> Probe:
+            return Probe(self.release.name, label, action, subject)
+
+        made = self.attempt(probe(Action.INSERT), lambda: self.insert(model, variant))
+        if made is None:
+            return
+        row, expected = made
+        self.attempt(probe(Action.SELECT), lambda: self._read_back(row, expected))
+        self.attempt(
+            probe(Action.INSERT, f"{words}, twice"),
+            lambda: self._rows.save(self._rows.twin(row)),
+        )
+        self.attempt(
+            probe(Action.UPDATE), lambda: row.save(using=self.alias, force_update=True)
+        )
+        self.attempt(
+            probe(Action.UPDATE, "by QuerySet.update()"), lambda: self._update(row)
+        )
+        self.attempt(probe(Action.DELETE), lambda: self.delete(row))
+        if variant is Variant.DEFAULTS:
+            self._probe_references(label, model)
+
+    def _probe_references(self, label: str, model: ModelClass) -> None:
+        """Refer to rows whose keys are those of no other table's rows by chance."""
+        for field in writable(model):
+            if not isinstance(field, models.ForeignKey):
+                continue
+            made = quietly(self.alias, partial(self._referring, model, field))
+            if made is not None:
+                self.attempt(
+                    Probe(
+                        self.release.name,
+                        label,
+                        Action.INSERT,
+                        "with a reference to a new row",
+                    ),
+                    partial(self._rows.save, made),
+                )
+
+    def _referring(self, model: ModelClass, field: Any) -> models.Model | None:
+        """An unsaved row that refers to a new one, with a key of no other row."""
+        target = field.remote_field.model
+        # Which of its references are set may be a matter of constraints.
+        row = self._made(model, Variant.WIDEST)
+        if getattr(row, field.attname) is None:
+            return None
+        referred = self._rows.make(target, Variant.DEFAULTS)
+        if not isinstance(field.target_field, models.AutoField):
+            return None
+        setattr(referred, field.target_field.attname, _FIRST_KEY + next(self._keys))
+        self._rows.save(referred)
+        setattr(row, field.attname, getattr(referred, field.target_field.attname))
+        return row
+
+    def insert(
+        self, model: ModelClass, variant: Variant
+    ) -> tuple[models.Model, dict[str, Any]]:
+        """Insert a row; return it with what should be in the database."""
+        row = self._made(model, variant)
+        fields = [f for f in model._meta.concrete_fields if not is_generated(f)]
+        before = {field.attname: getattr(row, field.attname) for field in fields}
+        self._rows.save(row)
+        return row, {
+            name: _FROM_DATABASE
+            if hasattr(value, "resolve_expression")
+            else getattr(row, name)
+            for name, value in before.items()
+        }
+
+    def _made(self, model: ModelClass, variant: Variant) -> models.Model:
+        row = self._rows.make(model, variant)
+        if variant is Variant.WIDEST and (other := self.other.model(key_of(model))):
+            spare_computed(row, other, self._rows)
+        return row
+
+    def _read_back(self, row: models.Model, expected: dict[str, Any]) -> None:
+        fresh = type(row)._base_manager.using(self.alias).get(pk=row.pk)
+        for name, value in expected.items():
+            found = getattr(fresh, name)
+            if value is _FROM_DATABASE:
+                # Whichever release's default it is, it has to be one.
+                if found is None and not _defaults_to_null(row, name):
+                    raise WrongError("it reads NULL where it left a db_default", name)
+            elif _plain(found) != _plain(value):
+                raise WrongError(
+                    f"it reads {_short(found)} where it wrote {_short(value)}", name
+                )
+
+    def _update(self, row: models.Model) -> None:
+        model = type(row)
+        wide = self._rows.make(model, Variant.WIDEST)
+        unique = {name for names in conflict_targets(model) for name in names}
+        values = {
+            field.name: getattr(wide, field.attname)
+            for field in writable(model)
+            if field.name not in unique and not field.remote_field
+        }
+        if values:
+            query = model._base_manager.using(self.alias).filter(pk=row.pk)
+            if query.update(**values) != 1:
+                raise WrongError("it updates no row")
+
+    def delete(self, row: models.Model) -> None:
+        """Delete a row and, as an application has to, what protects it."""
+        for _ in range(_DEEPEST):
+            try:
+                row.delete(using=self.alias)
+            except ProtectedError as error:
+                obstacles = error.protected_objects
+            except RestrictedError as error:
+                obstacles = error.restricted_objects
+            else:
+                return
+            for obstacle in obstacles:
+                if obstacle.pk is not None:
+                    self.delete(obstacle)
+
+
+def writable(model: ModelClass) -> Iterator[Any]:
+    """The fields that code may write into, as it does in updates and upserts."""
+    for field in model._meta.concrete_fields:
+        if not (field.primary_key or is_automatic(field)):
+            yield field
+
+
+def _defaults_to_null(row: models.Model, name: str) -> bool:
+    field: Any = next(f for f in row._meta.concrete_fields if f.attname == name)
+    return not has_db_default(field) or (
+        getattr(field.db_default, "value", field.db_default) is None
+    )
+
+
+def _plain(value: Any) -> Any:
+    return bytes(value) if isinstance(value, memoryview) else value
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,94 @@
+"""Which models a deployment concerns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from types import CodeType
+from typing import Any
+
+from django.db.migrations import RunPython, RunSQL
+from django.db.migrations.operations.base import Operation
+
+from syzygy.history import ModelKey
+from syzygy.rehearsal.releases import Release, parts_of, touched_models
+from syzygy.staging import Step
+
+
+def models_to_probe(
+    steps: Sequence[Step], releases: Sequence[Release], changed: Collection[ModelKey]
+) -> tuple[set[ModelKey], list[Operation]]:
+    """What the steps may concern, and the operations that don't tell what they touch.
+
+    ``changed`` are the models that differ between the releases. What these refer to is
+    included: their rows may be in the way when that is deleted.
+    """
+    keys = set(changed)
+    silent = []
+    for step in steps:
+        label = step.migration.app_label
+        for operation in step.migration.operations:
+            touched = touched_models(operation, label) or set()
+            touched |= _mentioned(operation, label, releases)
+            if not touched:
+                silent.append(operation)
+            keys |= touched
+    related = {key for release in releases for key in release.related(keys)}
+    return keys | related, silent
+
+
+def is_opaque(operation: Operation) -> bool:
+    """Whether an operation may do anything to the rows."""
+    if isinstance(operation, RunPython | RunSQL):
+        return True
+    if parts := parts_of(operation):
+        return any(map(is_opaque, parts))
+    return not type(operation).__module__.startswith(("django.", "syzygy."))
+
+
+def _mentioned(
+    operation: Operation, app_label: str, releases: Iterable[Release]
+) -> set[ModelKey]:
+    """The models whose tables or names occur in the SQL or the code of an operation."""
+    found: set[ModelKey] = set()
+    for part in parts_of(operation):
+        found |= _mentioned(part, app_label, releases)
+    if isinstance(operation, RunSQL):
+        words = _words(_texts([operation.sql, operation.reverse_sql]))
+        for release in releases:
+            for model in release.apps.get_models(include_auto_created=True):
+                # Quoting folds nothing; what isn't quoted may be in any case.
+                if model._meta.db_table.lower() in words:
+                    found |= release.behind(model)
+    elif isinstance(operation, RunPython):
+        words = _words(_strings(operation.code))
+        for release in releases:
+            for key in release.state.models:
+                if key[1] in words and (key[0] == app_label or key[0] in words):
+                    found.add(key)
+    return found
+
+
+def _words(texts: Iterable[str]) -> set[str]:
+    return {word.lower() for text in texts for word in re.findall(r"\w+", text)}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in what ``RunSQL`` accepts: one, or several, with or without values."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
+
+
+def _strings(function: Any) -> Iterator[str]:
+    """The literal texts in the code of a function, if it is one of Python's."""
+    stack = [getattr(function, "__code__", None)]
+    while stack:
+        code = stack.pop()
+        if isinstance(code, CodeType):
+            for constant in code.co_consts:
+                stack.append(constant)
+                if isinstance(constant, str):
+                    yield constant

@@ -1,0 +1,184 @@
+"""Going through a deployment, and through its rollback, in a scratch database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import count
+from traceback import walk_tb
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations import Migration
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ModelState, ProjectState
+from django.db.models import BaseConstraint
+
+from syzygy.history import ModelKey
+from syzygy.rehearsal.attempts import explain, routed_to
+from syzygy.rehearsal.findings import Action, Failure, Moment, Phase, Point, Probe
+from syzygy.rehearsal.probes import Prober
+from syzygy.rehearsal.releases import Release
+from syzygy.rehearsal.residents import Residents
+from syzygy.rehearsal.rows import Rows
+from syzygy.rehearsal.scope import is_opaque
+from syzygy.staging import Step
+
+
+class Walk:
+    """Applies the steps of a deployment, and has every live release probed at each.
+
+    The scratch database has the tables of ``running`` when it begins. ``moments`` are
+    what was seen, in order; ``is_complete`` is false once a migration has failed.
+    ``progress`` is told of each point before it is reached.
+    """
+
+    def __init__(
+        self,
+        connection: BaseDatabaseWrapper,
+        running: Release,
+        coming: Release,
+        keys: Collection[ModelKey],
+        progress: Callable[[Point], None],
+    ) -> None:
+        self.moments: list[Moment] = []
+        self.is_complete = True
+        self._connection = connection
+        self._keys = sorted(keys)
+        self._progress = progress
+        self._residents = Residents(connection.alias)
+        numbers = count()
+        self._rows = {
+            release: Rows(release.apps, connection, numbers)
+            for release in (running, coming)
+        }
+        self._probers = {
+            release: Prober(release, other, connection, self._rows[release])
+            for release, other in ((running, coming), (coming, running))
+        }
+        # Not a clone of the state: the classes of that would change with the steps.
+        self._state = ProjectState(
+            {key: model.clone() for key, model in running.state.models.items()},
+            running.state.real_apps,
+        )
+
+    @property
+    def unprobable(self) -> dict[str, str]:
+        """Why models and fields could not be tried, by their labels."""
+        found: dict[str, str] = {}
+        for prober in self._probers.values():
+            found |= prober.unprobable
+        return found
+
+    def go(
+        self,
+        executor: MigrationExecutor,
+        steps: Sequence[Step],
+        running: Release,
+        coming: Release,
+    ) -> None:
+        """Deploy ``coming``, which is the older one where the steps go backward."""
+        backward = any(step.backward for step in steps)
+        if not backward:
+            self._plant(running, coming)
+        self._see(Point(Phase.START, (running.name,), backward=backward))
+        for step in steps:
+            if not step.is_postponed and self.is_complete:
+                self._take(executor, step, Phase.PRE_DEPLOY, running)
+        if self.is_complete:
+            self._plant(running, coming)
+            self._plant(coming, running)
+            names = (running.name, coming.name)
+            self._see(Point(Phase.WINDOW, names, backward=backward))
+        for step in steps:
+            if step.is_postponed and self.is_complete:
+                self._take(executor, step, Phase.POST_DEPLOY, coming)
+        if self.is_complete:
+            # Nothing has changed since the last point, where this release was probed.
+            last = self.moments[-1]
+            end = Point(Phase.END, (coming.name,), backward=backward)
+            failures = [f for f in last.failures if f.probe.release == coming.name]
+            models = sum(bool(coming.model(key)) for key in self._keys)
+            self.moments.append(Moment(end, failures, models))
+            self._residents.forget_what_is_gone(coming)
+
+    def _plant(self, release: Release, other: Release) -> None:
+        with routed_to(self._connection.alias):
+            self._residents.plant(release, other, self._keys, self._rows[release])
+
+    def _take(
+        self, executor: MigrationExecutor, step: Step, phase: Phase, release: Release
+    ) -> None:
+        """Apply or unapply a migration, and see what the release makes of it."""
+        point = Point(phase, (release.name,), step.migration, step.stage, step.backward)
+        self._progress(point)
+        try:
+            if step.backward:
+                executor.migrate([], plan=[(step.migration, True)])
+                # The executor reads this once, when it is made.
+                del executor.loader.applied_migrations[step.key]
+            else:
+                self._state = executor.apply_migration(self._state, step.migration)
+        except Exception as error:  # noqa: BLE001 - whatever a migration raises
+            failure = Failure(
+                Probe("", "", Action.MIGRATE, ""),
+                explain(error),
+                operation=_raised_by(error),
+            )
+            self.moments.append(Moment(point, [failure]))
+            self.is_complete = False
+            return
+        self._see(point, is_opaque=any(map(is_opaque, step.migration.operations)))
+
+    def _see(self, point: Point, *, is_opaque: bool = False) -> None:
+        if point.migration is None:
+            self._progress(point)
+        moment = Moment(point)
+        with routed_to(self._connection.alias):
+            for release, prober in self._probers.items():
+                if release.name in point.releases:
+                    moment.failures += self._residents.missing_or_changed(
+                        release, is_opaque=is_opaque
+                    )
+                    moment.failures += prober.probe(self._keys, self._residents)
+                    moment.models += sum(bool(release.model(k)) for k in self._keys)
+        self.moments.append(moment)
+
+
+def state_after(state: ProjectState, steps: Sequence[Step]) -> ProjectState:
+    """The state to which the steps of a deployment lead, as code has its models."""
+    state = state.clone()
+    for step in steps:
+        state = step.migration.mutate_state(state, preserve=False)
+    for key, model in state.models.items():
+        state.models[key] = _without_dangling(model)
+    return state
+
+
+def _without_dangling(model: ModelState) -> ModelState:
+    """The model without constraints on fields that have been removed.
+
+    Django leaves them in its states. The code of a release can't have them.
+    """
+    together = model.options.get("unique_together") or ()
+    constraints = model.options.get("constraints") or ()
+    kept = {names for names in together if model.fields.keys() >= set(names)}
+    stated = [c for c in constraints if model.fields.keys() >= {*_fields_of(c)}]
+    if len(kept) == len(together) and len(stated) == len(constraints):
+        return model
+    model = model.clone()
+    model.options |= {"unique_together": kept, "constraints": stated}
+    return model
+
+
+def _fields_of(constraint: BaseConstraint) -> Iterable[str]:
+    return getattr(constraint, "fields", ())
+
+
+def _raised_by(error: BaseException) -> Operation | None:
+    """The operation that was at it, if any was: the frames of Django's loops tell."""
+    loops = {Migration.apply.__code__, Migration.unapply.__code__}
+    for frame, _ in walk_tb(error.__traceback__):
+        if frame.f_code in loops:
+            operation: Operation | None = frame.f_locals.get("operation")
+            return operation
+    return None
