@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import shlex
+import subprocess
 import sys
 import textwrap
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -23,6 +25,8 @@ from django.db.migrations import (
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ModelState, ProjectState
 from django.test import override_settings
+
+from tests.command_helpers import ManageServer
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 APP = "shop"
@@ -312,3 +316,71 @@ def is_importable(module: str) -> bool:
     except ImportError:
         return False
     return True
+
+
+# Consoles
+
+
+def typed(console: str) -> Iterator[tuple[str, str]]:
+    """Return what is typed in a console block, each with what comes of it."""
+    for session in re.split(r"^\$ ", console, flags=re.MULTILINE)[1:]:
+        command, _, expected = session.partition("\n")
+        yield command, expected
+
+
+def matches(expected: str, output: str) -> bool:
+    """Whether the output is as expected, where "..." stands for anything."""
+    pattern = re.escape(expected.strip()).replace(re.escape("..."), ".*?")
+    return re.fullmatch(pattern, output.strip(), re.DOTALL) is not None
+
+
+INSTALLATION = (
+    "python -m venv .venv",
+    ". .venv/bin/activate",
+    "python -m pip install django-syzygy",
+)
+# Nobody pulls the plug on a test.
+NO_SYNC = """
+DATABASES["default"]["OPTIONS"] = {"init_command": "PRAGMA synchronous=OFF"}
+"""
+
+
+class Reader:
+    """Somebody who does what the tutorial says, from top to bottom."""
+
+    def __init__(self, folder: Path, server: ManageServer) -> None:
+        self.top = folder / "bookshop"
+        self.folder = folder
+        self.server = server
+        self.typed: list[str] = []
+
+    def write(self, caption: str, text: str) -> None:
+        name, _, mode = caption.partition(" ")
+        if mode == "(add)":
+            text = (self.top / name).read_text(encoding="utf-8") + text + NO_SYNC
+        (self.top / name).write_text(text, encoding="utf-8")
+
+    def type(self, command: str, expected: str) -> None:
+        self.typed.append(command)
+        match shlex.split(command):
+            case ["python", "manage.py", *arguments]:
+                self.manage(arguments, expected)
+            case ["python", "-m", "django", *arguments]:
+                subprocess.run(
+                    [sys.executable, "-m", "django", *arguments],
+                    cwd=self.folder,
+                    check=True,
+                )
+            case ["cd", target]:
+                self.folder = (self.folder / target).resolve(strict=True)
+            case ["mkdir" | "cp" | "rm", *_]:
+                subprocess.run(shlex.split(command), cwd=self.folder, check=True)
+            case _:
+                # The test has an environment already.
+                assert command in INSTALLATION
+
+    def manage(self, arguments: list[str], expected: str) -> None:
+        result = self.server.run(self.folder, arguments)
+        output = result.stdout + result.stderr
+        assert matches(expected, output), f"{arguments}\n{output}"
+        assert bool(result.returncode) == ("Error: " in expected), output

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import shlex
-import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -34,6 +32,7 @@ from tests.docs_helpers import (
     Block,
     Broken,
     Example,
+    Reader,
     apply,
     blocks,
     deploy,
@@ -43,10 +42,12 @@ from tests.docs_helpers import (
     initial,
     is_importable,
     labels,
+    matches,
     migration,
     pages,
     read,
     shop_state,
+    typed,
 )
 from tests.services import UNDER_TEST
 
@@ -120,7 +121,8 @@ def test_pages_name_settings_that_exist() -> None:
 
 def test_options_have_entries() -> None:
     added = options(Command()) - options(DjangoCommand())
-    text = read("reference/commands")
+    _, _, text = read("reference/commands").partition(".. program:: migrate\n")
+    text, _, _ = text.partition(".. program::")
     assert set(re.findall(r"^\.\. option:: (\S+)", text, re.MULTILINE)) == added
 
 
@@ -164,6 +166,8 @@ def test_exit_codes_have_entries(project: Project) -> None:
         project.manage(*arguments).returncode
         for arguments in (["check"], ["migrate", "--check"], ["migrate", "--nonsense"])
     }
+    # Those of signals; tests/test_docs_rehearsal.py has them.
+    returned |= {129, 143}
     documented = labels("exit-code", read("reference/exit-codes"))
     assert documented == [str(code) for code in sorted(returned)]
 
@@ -513,7 +517,9 @@ def test_every_example_is_tried() -> None:
     elsewhere = {
         "reference/rules",
         "tutorial/index",
+        "tutorial/rehearse",
         "how-to/combine",
+        "how-to/rehearse-in-ci",
     }
     for page in PAGES.keys() - elsewhere:
         for block in blocks(read(page)):
@@ -530,76 +536,20 @@ def test_every_example_is_tried() -> None:
 # The tutorial
 
 
-class Reader:
-    """Somebody who does what the tutorial says, from top to bottom."""
-
-    def __init__(self, folder: Path, server: ManageServer) -> None:
-        self.top = folder / "bookshop"
-        self.folder = folder
-        self.server = server
-        self.typed: list[str] = []
-
-    def write(self, caption: str, text: str) -> None:
-        name, _, mode = caption.partition(" ")
-        if mode == "(add)":
-            text = (self.top / name).read_text(encoding="utf-8") + text + NO_SYNC
-        (self.top / name).write_text(text, encoding="utf-8")
-
-    def type(self, command: str, expected: str) -> None:
-        self.typed.append(command)
-        match shlex.split(command):
-            case ["python", "manage.py", *arguments]:
-                self.manage(arguments, expected)
-            case ["python", "-m", "django", *arguments]:
-                subprocess.run(
-                    [sys.executable, "-m", "django", *arguments],
-                    cwd=self.folder,
-                    check=True,
-                )
-            case ["cd", target]:
-                self.folder = (self.folder / target).resolve(strict=True)
-            case ["mkdir" | "cp" | "rm", *_]:
-                subprocess.run(shlex.split(command), cwd=self.folder, check=True)
-            case _:
-                # The test has an environment already.
-                assert command in INSTALLATION
-
-    def manage(self, arguments: list[str], expected: str) -> None:
-        result = self.server.run(self.folder, arguments)
-        output = result.stdout + result.stderr
-        assert matches(expected, output), f"{arguments}\n{output}"
-        assert bool(result.returncode) == ("Error: " in expected), output
-
-
-INSTALLATION = (
-    "python -m venv .venv",
-    ". .venv/bin/activate",
-    "python -m pip install django-syzygy",
-)
-# Nobody pulls the plug on a test.
-NO_SYNC = """
-DATABASES["default"]["OPTIONS"] = {"init_command": "PRAGMA synchronous=OFF"}
-"""
-
-
 @pytest.mark.skipif(UNDER_TEST != "sqlite", reason="The tutorial is about SQLite.")
 def test_tutorial(tmp_path: Path, manage_server: ManageServer) -> None:
+    """Both parts of it: the second goes on where the first ends."""
     reader = Reader(tmp_path, manage_server)
-    for block in blocks(read("tutorial/index")):
-        if block.language == "python":
-            reader.write(block.caption, block.text)
-            continue
-        assert block.language == "console"
-        for session in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
-            command, _, expected = session.partition("\n")
-            reader.type(command, expected)
-    assert "python manage.py migrate --pre-deploy" in reader.typed
-
-
-def matches(expected: str, output: str) -> bool:
-    """Whether the output is as expected, where "..." stands for anything."""
-    pattern = re.escape(expected.strip()).replace(re.escape("..."), ".*?")
-    return re.fullmatch(pattern, output.strip(), re.DOTALL) is not None
+    for page in ("tutorial/index", "tutorial/rehearse"):
+        for block in blocks(read(page)):
+            if block.language == "python":
+                reader.write(block.caption, block.text)
+            else:
+                assert block.language == "console"
+                for command, expected in typed(block.text):
+                    reader.type(command, expected)
+    for command in ("migrate --pre-deploy", "rehearse", "rehearse --revert"):
+        assert f"python manage.py {command}" in reader.typed
 
 
 def test_output_that_differs_does_not_match() -> None:
