@@ -10,6 +10,8 @@
   (``with_baseline``);
 - ``migrated.sqlite3``, on which everything is applied, and ``pending.sqlite3``, on
   which the newest migrations aren't, pre-deploy ones and then post-deploy ones;
+- ``latest.sqlite3``, for commands that read no more of a database than what is applied:
+  all but the newest migration;
 - ``migrations.txt``: the project's migration modules, oldest first.
 
 Models and migrations come from one simulated history, the same for the same arguments.
@@ -100,7 +102,7 @@ DB_DEFAULTS = {
 }
 # How often each kind of migration is tried, roughly as real projects have them.
 WEIGHTS = {
-    "create_model": 4,
+    "create_model": 9,
     "add_nullable_field": 16,
     "add_field_with_default": 12,
     "add_field_with_db_default": 3,
@@ -521,6 +523,8 @@ def write_project(
     _make_database(
         directory / "pending.sqlite3", history, history.models_before_pending, pending
     )
+    shutil.copy(directory / "pending.sqlite3", directory / "latest.sqlite3")
+    _record(directory / "latest.sqlite3", history.order[-pending:-1])
 
 
 def _common_files(history: History) -> dict[str, str]:
@@ -555,7 +559,11 @@ def _make_database(
         check=True,
     )
     shutil.rmtree(scratch)
-    applied = history.order[: len(history.order) - pending]
+    _record(database, history.order[: len(history.order) - pending])
+
+
+def _record(database: Path, applied: list[tuple[str, str]]) -> None:
+    """Have migrations count as applied."""
     connection = sqlite3.connect(database)
     with connection:
         connection.executemany(

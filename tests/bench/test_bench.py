@@ -134,6 +134,7 @@ def test_benchmark_measures_everything(tmp_path: Path) -> None:
         "check with baseline",
         "check: extra memory / imports",
         "check with baseline: memory",
+        "rehearse / migrate --plan",
         "stage engine, ms per 1,000",
     ]
     rows = json.loads(file.read_text())
