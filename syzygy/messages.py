@@ -112,14 +112,16 @@ def _apply_first(pairs: Sequence[tuple[Step, Step]], database: str) -> str:
 
 
 def _roll_back_first(pairs: Sequence[tuple[Step, Step]], database: str) -> str:
-    targets = {
-        needed.migration.app_label: (
-            f"{needing.migration.app_label} {needing.migration.name}"
-            if needing.migration.app_label == needed.migration.app_label
-            else _before(needed.migration)
+    targets: dict[str, str] = {}
+    for needed, needing in pairs:
+        app_label = needed.migration.app_label
+        # The first of an app undoes the least; going on from there tells of the next.
+        targets.setdefault(
+            app_label,
+            f"{app_label} {needing.migration.name}"
+            if needing.migration.app_label == app_label
+            else _before(needed.migration),
         )
-        for needed, needing in pairs
-    }
     if not all(targets.values()):
         # Without a migration to go back to, "zero" could undo more than is planned.
         needed = pairs[0][0].migration

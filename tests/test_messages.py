@@ -527,3 +527,23 @@ def test_ambiguous_stage_that_is_nonsense_is_told_as_such() -> None:
     project = Project(A1, migration("a.0002", needs="a.0001", stage="early"))
     with pytest.raises(AmbiguousStage, match=r'"a\.0002" declares .* \'early\' is no'):
         project.record("a.0001").stage()
+
+
+def test_a_roll_back_over_several_conflicts_begins_with_the_newest() -> None:
+    names = "a.0001 a.0002 a.0003 a.0004 a.0005"
+    project = Project(
+        migration("a.0001", create("A", "f", "g")),
+        migration("a.0002", remove("A", "f"), needs="a.0001"),
+        migration("a.0003", add("A", "x"), needs="a.0002"),
+        migration("a.0004", remove("A", "g"), needs="a.0003"),
+        migration("a.0005", add("A", "y"), needs="a.0004"),
+    ).record(names)
+    for offered in ("0004", "0002"):
+        message = told(project, "a.0001")
+        commands = re.findall(r"^    python manage\.py (.+)$", message, re.MULTILINE)
+        alias = project.connection.alias
+        assert commands == [f"migrate a {offered} --database {alias}"]
+        _, plan = project.plan(f"a.{offered}")
+        project.stage(f"a.{offered}")
+        project.run(plan)
+    assert project.split("a.0001") == (["a.0002"], [])
