@@ -12,7 +12,13 @@ class SyzygyConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks; what they need is imported when they run."""
-        from syzygy.checks import TAG, check_commands, check_settings, check_stages
+        from syzygy.checks import (
+            TAG,
+            check_commands,
+            check_quorum,
+            check_settings,
+            check_stages,
+        )
 
-        for check in (check_settings, check_stages, check_commands):
+        for check in (check_settings, check_stages, check_commands, check_quorum):
             checks.register(check, TAG)

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import load_command_class
 
 from syzygy import messages
@@ -102,6 +103,27 @@ def check_commands(
             obj=other,
             id="syzygy.W001",
         )
+
+
+def check_quorum(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> Iterator[checks.CheckMessage]:
+    """E003: a quorum backend that can't be used; and what the backend finds itself."""
+    from syzygy.conf import QUORUM_BACKEND
+    from syzygy.quorum.configuration import make_backend, setting
+
+    try:
+        backend = make_backend() if setting() is not None else None
+    except ImproperlyConfigured as error:
+        yield checks.Error(
+            str(error),
+            hint='Correct the setting: "migrate" fails with --quorum until then.',
+            obj=QUORUM_BACKEND,
+            id="syzygy.E003",
+        )
+        return
+    if backend is not None:
+        yield from backend.check()
 
 
 def _combine_hint(app_name: str, command: str) -> str:

@@ -20,9 +20,23 @@ OVERRIDE = "MIGRATION_STAGES_OVERRIDE"
 FALLBACK = "MIGRATION_STAGES_FALLBACK"
 THIRD_PARTY_FALLBACK = "MIGRATION_THIRD_PARTY_STAGES_FALLBACK"
 BASELINE = "MIGRATION_STAGES_BASELINE"
+QUORUM_BACKEND = "MIGRATION_QUORUM_BACKEND"
+LOCK = "MIGRATION_LOCK"
 
-SETTINGS = (OVERRIDE, FALLBACK, THIRD_PARTY_FALLBACK, BASELINE)
-_PREFIXES = ("MIGRATION_STAGES", "MIGRATION_THIRD_PARTY")
+SETTINGS = (
+    OVERRIDE,
+    FALLBACK,
+    THIRD_PARTY_FALLBACK,
+    BASELINE,
+    QUORUM_BACKEND,
+    LOCK,
+)
+_PREFIXES = (
+    "MIGRATION_STAGES",
+    "MIGRATION_THIRD_PARTY",
+    "MIGRATION_QUORUM",
+    "MIGRATION_LOCK",
+)
 _STAGES = 'Stage.PRE_DEPLOY, Stage.POST_DEPLOY, "pre_deploy" or "post_deploy"'
 
 
@@ -68,9 +82,19 @@ def read_leniently() -> Configuration:
     return _read([])
 
 
+def locks() -> bool:
+    """Whether ``migrate`` takes the lock of the database.
+
+    Raises :class:`ImproperlyConfigured` if the setting is neither true nor false.
+    """
+    for problem in _lock_problems():
+        raise ImproperlyConfigured(f"{problem.message} {problem.hint}")
+    return getattr(settings, LOCK, True) is True
+
+
 def problems() -> list[Problem]:
     """All that is wrong with the settings."""
-    found = list(_misspelt())
+    found = [*_misspelt(), *_lock_problems()]
     configuration = _read(found)
     for setting, stages in (
         (OVERRIDE, configuration.override),
@@ -108,6 +132,16 @@ def is_swapped(label: str, setting: str) -> bool:
     """Whether a model is swapped out by the value of a setting."""
     value = getattr(settings, setting, None)
     return bool(value) and str(value).lower() != label.lower()
+
+
+def _lock_problems() -> Iterator[Problem]:
+    value = getattr(settings, LOCK, True)
+    if not isinstance(value, bool):
+        yield Problem(
+            LOCK,
+            f'The setting "{LOCK}" is {value!r}, which is neither True nor False.',
+            "Make it False to do without the lock, or remove it.",
+        )
 
 
 def _misspelt() -> Iterator[Problem]:

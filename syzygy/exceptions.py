@@ -20,3 +20,7 @@ class InvalidStage(AmbiguousStage):
 
 class AmbiguousPlan(ValueError):
     """A plan in which a pre-deploy migration needs a post-deploy one."""
+
+
+class QuorumDissolved(RuntimeError):
+    """Another party of the quorum failed, or the parties disagree."""

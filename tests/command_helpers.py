@@ -170,7 +170,7 @@ class Project:
         process = subprocess.run(
             [sys.executable, "-c", code],
             cwd=self.path,
-            env=_environment() | {"DJANGO_SETTINGS_MODULE": "settings"},
+            env=environment() | {"DJANGO_SETTINGS_MODULE": "settings"},
             capture_output=True,
             text=True,
             check=False,
@@ -240,7 +240,7 @@ def _literal(value: object) -> str:
     return repr(value)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """What a user's process finds, rather than one of a test run."""
     inherited = {
         name: value
@@ -267,7 +267,7 @@ class ManageServer:
                     Path(__file__).with_name("manage_server.py"),
                     f"django.db.backends.{SERVICES[UNDER_TEST].engine}.base",
                 ],
-                env=_environment(),
+                env=environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

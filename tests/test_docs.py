@@ -21,7 +21,9 @@ from syzygy import checks, conf, exceptions, operations, plan
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage
 from syzygy.history import History
+from syzygy.management import coordination
 from syzygy.management.commands.migrate import Command
+from syzygy.quorum.backends import cache
 from syzygy.requirements import operation_rules
 from syzygy.rules import Rule, catalogue
 from syzygy.stages import Policy, decide
@@ -116,7 +118,8 @@ def test_pages_name_settings_that_exist() -> None:
         for path in PAGES.values()
         for name in re.findall(r"\bMIGRATION_\w+", path.read_text(encoding="utf-8"))
     }
-    assert named - {"MIGRATION_STAGES", "MIGRATION_THIRD_PARTY"} == {*conf.SETTINGS}
+    prefixes = {"MIGRATION_STAGES", "MIGRATION_THIRD_PARTY", "MIGRATION_QUORUM"}
+    assert named - prefixes == {*conf.SETTINGS}
 
 
 def test_options_have_entries() -> None:
@@ -146,7 +149,8 @@ def options(command: Any) -> set[str]:
 
 def test_checks_have_entries() -> None:
     text = read("reference/checks")
-    existing = set(re.findall(r"syzygy\.[A-Z]\d+", inspect.getsource(checks)))
+    sources = inspect.getsource(checks) + inspect.getsource(cache)
+    existing = set(re.findall(r"syzygy\.[A-Z]\d+", sources))
     assert set(labels("check", text)) == existing
     for entry in entries("check", text).values():
         for part in ("Cause", "Example", "Remedy"):
@@ -168,6 +172,7 @@ def test_exit_codes_have_entries(project: Project) -> None:
     }
     # Those of signals; tests/test_docs_rehearsal.py has them.
     returned |= {129, 143}
+    returned |= {coordination.EXIT_TIMEOUT, coordination.EXIT_DISSOLVED}
     documented = labels("exit-code", read("reference/exit-codes"))
     assert documented == [str(code) for code in sorted(returned)]
 
@@ -513,6 +518,10 @@ def test_judges_are_registered_when_an_app_is_ready(project: Project) -> None:
         assert sys.modules["yourapp.judges"].IS_IMPORTED
 
 
+# The last one in tests/quorum.
+ELSEWHERE = {"yourapp/apps.py", "settings.py (hidden)", "yourapp/quorum.py"}
+
+
 def test_every_example_is_tried() -> None:
     elsewhere = {
         "reference/rules",
@@ -527,7 +536,7 @@ def test_every_example_is_tried() -> None:
                 assert (
                     CAPTION.fullmatch(block.caption)
                     or f"{page}:{block.line}" in SETTINGS
-                    or block.caption in {"yourapp/apps.py", "settings.py (hidden)"}
+                    or block.caption in ELSEWHERE
                 ), f"{page}:{block.line}"
     for block in blocks(read("reference/rules")):
         assert block.caption in {"Example", *INSTEAD}, block

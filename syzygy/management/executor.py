@@ -25,6 +25,11 @@ from django.db.migrations.executor import MigrationExecutor
 from syzygy.disk import migration_folder
 from syzygy.staging import Plan
 
+
+class StalePlan(Exception):
+    """The database has changed since the plan was made: make another one."""
+
+
 Stage: TypeAlias = Callable[[MigrationExecutor, Plan], Plan]
 
 _active: ContextVar[Stage | None] = ContextVar("syzygy_stage", default=None)
@@ -104,7 +109,13 @@ def _make_migration_plan(
         # Django's method calls itself once more when it reloads the graph.
         with _inactive():
             plan = original(targets)
-        return stage(executor, plan)
+        try:
+            return stage(executor, plan)
+        except StalePlan:
+            with _inactive():
+                executor.loader.build_graph()
+                plan = original(targets)
+            return stage(executor, plan)
 
     return migration_plan
 

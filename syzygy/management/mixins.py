@@ -30,10 +30,10 @@ USER_ERRORS = (
 
 
 class MigrateMixin(BaseCommand):
-    """Adds ``--pre-deploy`` to a ``migrate`` command that derives from Django's."""
+    """Adds stages, a lock and the quorum to a ``migrate`` derived from Django's."""
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add ``--pre-deploy``."""
+        """Add ``--pre-deploy`` and those of the quorum."""
         super().add_arguments(parser)
         parser.add_argument(
             "--pre-deploy",
@@ -43,6 +43,24 @@ class MigrateMixin(BaseCommand):
                 "before the rollout; run migrate without it afterwards."
             ),
         )
+        parser.add_argument(
+            "--quorum",
+            metavar="N",
+            help="Wait until N clusters run this; one of them applies it for all.",
+        )
+        parser.add_argument(
+            "--quorum-timeout",
+            metavar="SECONDS",
+            help="Give up if they aren't there after that time. The default is 600.",
+        )
+        parser.add_argument(
+            "--no-migration-lock",
+            action="store_true",
+            help=(
+                "Don't take the lock in the database that keeps two processes from "
+                "migrating it at once."
+            ),
+        )
 
     def handle(self, *args: Any, **options: Any) -> str | None:
         """Run the command on the part of its plan that the stage allows.
@@ -50,6 +68,7 @@ class MigrateMixin(BaseCommand):
         Raises :class:`CommandError` for whatever a person can get wrong.
         """
         # Not imported at the top: checks load the command without running it.
+        from syzygy.management.coordination import coordinating
         from syzygy.management.executor import staging
         from syzygy.management.report import StageReport
         from syzygy.management.stager import PlanStager
@@ -67,18 +86,24 @@ class MigrateMixin(BaseCommand):
             made_plan = True
             if pre_deploy and not is_pruning:
                 report.steps = PlanStager(executor, plan).stage()
-                return [
+                plan = [
                     (step.migration, step.backward)
                     for step in report.steps
                     if not step.is_postponed
                 ]
-            if explain:
+            elif explain:
                 report.decisions = PlanStager(executor, plan).decisions
                 report.plan = plan
-            return plan
+            return coordinator.agree(executor, plan)
 
+        def say(text: str) -> None:
+            if options["verbosity"] >= 1:
+                self.stdout.write(text)
+                self.stdout.flush()
+
+        output = None
         try:
-            with staging(stage):
+            with coordinating(options, say) as coordinator, staging(stage):
                 output = super().handle(*args, **options)
         except USER_ERRORS as error:
             raise CommandError(str(error)) from error

@@ -1,0 +1,211 @@
+"""The lock that keeps two processes from migrating one database at once.
+
+It is held on a connection of its own and goes with it, so that a process that dies
+leaves none behind. It is tried, never waited for inside a statement: on PostgreSQL
+``CREATE INDEX CONCURRENTLY`` waits for every statement that runs, and would wait for
+one that waits for the lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import unquote, urlsplit
+
+from django.core.files import locks
+from django.db import DatabaseError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+# A connection that is silent for longer is one that some firewalls forget.
+PING = 30.0
+
+_held: ContextVar[frozenset[str]] = ContextVar("syzygy_held_locks", default=frozenset())
+
+
+class LockUnavailable(Exception):
+    """The lock can neither be taken nor is it known to be held."""
+
+
+class MigrationLock(ABC):
+    """A lock in, or beside, the database that is migrated."""
+
+    @abstractmethod
+    def acquire(self) -> bool:
+        """Take it if nobody has it; return at once whether it was taken.
+
+        Raises :class:`LockUnavailable` if the database can't be asked.
+        """
+
+    @abstractmethod
+    def release(self) -> None:
+        """Give it back. Raises nothing: it is gone with the connection."""
+
+    def ping(self) -> None:  # noqa: B027 - not every lock has a connection
+        """Use its connection, so that nobody between takes it for dead."""
+
+
+def separate(connection: BaseDatabaseWrapper, **settings: Any) -> BaseDatabaseWrapper:
+    """Another connection to the same database, with other settings for some."""
+    other = connection.copy()
+    other.settings_dict.update(settings)
+    # It is closed when it has done its work, and not kept for somebody else.
+    other.settings_dict.get("OPTIONS", {}).pop("pool", None)
+    # Who uses it sees to it that threads do so one after another.
+    other.inc_thread_sharing()
+    return other
+
+
+class _SessionLock(MigrationLock):
+    """A lock that lives as long as a connection."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self._original = connection
+        self._connection: BaseDatabaseWrapper | None = None
+
+    def acquire(self) -> bool:
+        connection = separate(self._original)
+        is_taken = False
+        try:
+            is_taken = self._take(connection)
+        except DatabaseError as error:
+            raise LockUnavailable(" ".join(str(error).split())) from error
+        finally:
+            if is_taken:
+                self._connection = connection
+            else:
+                _close(connection)
+        return is_taken
+
+    def release(self) -> None:
+        if self._connection is not None:
+            _close(self._connection)
+        self._connection = None
+
+    def ping(self) -> None:
+        if self._connection is not None:
+            with (
+                contextlib.suppress(DatabaseError),
+                self._connection.cursor() as cursor,
+            ):
+                cursor.execute("SELECT 1")
+
+    @abstractmethod
+    def _take(self, connection: BaseDatabaseWrapper) -> bool:
+        """Take it on that connection."""
+
+
+class PostgreSQLLock(_SessionLock):
+    """An advisory lock of a transaction, one for each schema.
+
+    A pooler such as PgBouncer may give each transaction another session, where a lock
+    of the session would be lost, and stay. The transaction does nothing else and, in
+    READ COMMITTED, has no snapshot between its statements, so that neither ``CREATE
+    INDEX CONCURRENTLY`` nor ``VACUUM`` has to wait for it.
+    """
+
+    def _take(self, connection: BaseDatabaseWrapper) -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            cursor.execute(
+                "SELECT pg_try_advisory_xact_lock("
+                "hashtext('syzygy migrate'), hashtext(coalesce(current_schema(), '')))"
+            )
+            (is_taken,) = cursor.fetchone()
+        return bool(is_taken)
+
+
+class MySQLLock(_SessionLock):
+    """A lock with a name, which all databases of a server share."""
+
+    def _take(self, connection: BaseDatabaseWrapper) -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT GET_LOCK(CONCAT('syzygy:', MD5(DATABASE())), 0)")
+            (is_taken,) = cursor.fetchone()
+        return bool(is_taken)
+
+
+class SQLiteLock(MigrationLock):
+    """A lock on a file beside the database, which is removed with it."""
+
+    def __init__(self, database: str) -> None:
+        self._path = Path(f"{database}-syzygy-lock")
+        self._file: IO[bytes] | None = None
+
+    def acquire(self) -> bool:
+        """Take it if nobody has it."""
+        try:
+            file = self._path.open("ab")
+        except OSError as error:
+            raise LockUnavailable(str(error)) from error
+        # Whoever had it before may have removed the file in between.
+        if locks.lock(file, locks.LOCK_EX | locks.LOCK_NB) and self._is_there(file):
+            self._file = file
+            return True
+        file.close()
+        return False
+
+    def _is_there(self, file: IO[bytes]) -> bool:
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(file.fileno()))
+        except FileNotFoundError:
+            return False
+
+    def release(self) -> None:
+        """Give it back, and leave no file."""
+        if self._file is not None:
+            # Not where a file that is open can't be removed.
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+            self._file.close()
+        self._file = None
+
+
+def lock_for(connection: BaseDatabaseWrapper) -> MigrationLock | None:
+    """The lock of a database; ``None`` if nobody else can see it, or none is known."""
+    if connection.alias in _held.get():
+        # A migration that calls the command is part of what its caller does.
+        return None
+    if connection.vendor == "postgresql":
+        return PostgreSQLLock(connection)
+    if connection.vendor == "mysql":
+        return MySQLLock(connection)
+    if connection.vendor == "sqlite" and not is_in_memory(connection):
+        return SQLiteLock(sqlite_file(connection))
+    return None
+
+
+def sqlite_file(connection: BaseDatabaseWrapper) -> str:
+    """The path of the file of a SQLite database, which may be given as a URI."""
+    name = str(connection.settings_dict["NAME"])
+    if name.startswith("file:"):
+        name = unquote(urlsplit(name).path)
+    return str(Path(name).resolve())
+
+
+def is_in_memory(connection: BaseDatabaseWrapper) -> bool:
+    """Whether it is a SQLite database that only this process can see."""
+    from django.db.backends.sqlite3.base import DatabaseWrapper
+
+    return isinstance(connection, DatabaseWrapper) and connection.is_in_memory_db()
+
+
+@contextlib.contextmanager
+def holding(alias: str) -> Iterator[None]:
+    """Know that this thread holds the lock of that database."""
+    token = _held.set(_held.get() | {alias})
+    try:
+        yield
+    finally:
+        _held.reset(token)
+
+
+def _close(connection: BaseDatabaseWrapper) -> None:
+    # Whether the server still hears of it makes no difference.
+    with contextlib.suppress(DatabaseError):
+        connection.close()

@@ -1,0 +1,390 @@
+"""A party at work: it reads, concludes, writes and acts, until it leads or is done."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from enum import Enum
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from syzygy.exceptions import QuorumDissolved
+from syzygy.quorum.backends.base import RosterQuorum, StoreUnavailable, describe
+from syzygy.quorum.pace import HEARTBEAT, Pace
+from syzygy.quorum.protocol import RUNNING, Call, Participant, Verdict
+from syzygy.quorum.records import Phase, Record, decode
+from syzygy.quorum.signals import Terminated, watching
+from syzygy.quorum.ticker import Ticker
+from syzygy.quorum.worker import Worker
+
+# A follower that hears nothing of the store looks into the database this often, and
+# gives up after so many leases.
+LOOK = 2.0
+OUTAGE = 3
+# Seconds in which what was written has to be readable, the first time.
+ECHO = 3.0
+# Seconds that a party takes to say that it goes.
+FAREWELL = 2.0
+
+
+class QuorumTimeout(Exception):
+    """The quorum was not reached in time."""
+
+
+class Outcome(Enum):
+    """How a party comes out of it."""
+
+    # It has the lock, and is to apply the plan.
+    LEADS = "leads"
+    # Another one applied the plan.
+    FOLLOWED = "followed"
+
+
+class World(Protocol):
+    """What a party needs beside the store."""
+
+    def is_applied(self) -> bool:
+        """Whether the database holds the plan for applied."""
+
+    def take_lock(self) -> bool | None:
+        """Whether the lock could be taken; ``None`` if it is turned off."""
+
+    def is_idle(self) -> bool | None:
+        """Whether nobody has the lock; ``None`` if it is turned off."""
+
+    def say(self, text: str) -> None:
+        """Tell people."""
+
+
+class Settings(NamedTuple):
+    """What a session is about."""
+
+    namespace: str
+    timeout: float
+    lease: float
+
+
+class Session:
+    """One party in one gathering."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        worker: Worker,
+        participant: Participant,
+        world: World,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._worker = worker
+        self._participant = participant
+        self._world = world
+        self._clock = clock
+        self._pace = Pace(clock())
+        self._deadline = clock() + settings.timeout
+        self._said: object = None
+        self._trouble = ""
+        self._trouble_since = 0.0
+        self._looked = 0.0
+        self._has_claim = False
+        # While the plan is applied, three threads have something to say.
+        self._turns = threading.RLock()
+
+    def gather(self) -> Outcome:
+        """Return when this party leads or another one has applied the plan.
+
+        Raises :class:`~syzygy.exceptions.QuorumDissolved`, :class:`QuorumTimeout`, or
+        :class:`StoreUnavailable` if the store could never be asked.
+        """
+        try:
+            outcome = self._enter()
+            while outcome is None:
+                outcome = self._turn()
+                if outcome is not None:
+                    break
+                self._announce()
+                time.sleep(self._pause())
+        except BaseException:
+            if self._participant.record.phase is not Phase.FAILED:
+                self._leave()
+            raise
+        if outcome is Outcome.FOLLOWED:
+            self._leave()
+        return outcome
+
+    @contextlib.contextmanager
+    def applying(self) -> Iterator[None]:
+        """Let the others know that this party is alive, and in the end how it went."""
+        with Ticker(HEARTBEAT, self._beat), watching(self._interrupted):
+            try:
+                yield
+            except BaseException as error:
+                self._end(Phase.FAILED, self._failure(error))
+                raise
+            else:
+                self._end(Phase.DONE)
+            finally:
+                self._disclaim()
+
+    # ------------------------------------------------------------ gathering
+
+    def _enter(self) -> Outcome | None:
+        """Be there, and see that the store keeps what is written."""
+        self._participant.observe(self._clock(), self._read())
+        self._write()
+        if self._world.is_applied():
+            # Between the plan and here. Who applied it may be gone already.
+            return Outcome.FOLLOWED
+        written = self._clock()
+        while self._participant.record.party not in self._read():
+            if self._clock() - written > ECHO:
+                raise StoreUnavailable("What is written there can't be read")
+            time.sleep(0.1)
+        return None
+
+    def _turn(self) -> Outcome | None:
+        """Read once, and do what is to be done."""
+        now = self._clock()
+        try:
+            verdict = self._participant.observe(now, self._read())
+            self._keep(now)
+        except StoreUnavailable as error:
+            verdict = self._endure(now, error)
+        else:
+            if self._trouble:
+                self._world.say("The store of the quorum can be reached again.")
+            self._trouble = ""
+        return self._act(verdict) if verdict else None
+
+    def _act(self, verdict: Verdict) -> Outcome | None:
+        if verdict.call is Call.LEAD:
+            return self._take_lock()
+        if self._world.is_applied():
+            return Outcome.FOLLOWED
+        if verdict.call is Call.LOOK:
+            return None
+        if verdict.call is Call.TIMEOUT:
+            raise QuorumTimeout(self._why_timeout())
+        reason = verdict.reason
+        if verdict.call is Call.DONE:
+            reason += (
+                " But the database that this party has doesn't hold it for applied."
+            )
+        elif self._participant.record.phase is Phase.WAITING:
+            # Nobody leads who could tell the others.
+            self._end(Phase.FAILED, reason)
+        raise QuorumDissolved(reason)
+
+    def _take_lock(self) -> Outcome | None:
+        is_taken = self._world.take_lock()
+        if is_taken is None:
+            is_taken = self._claim()
+        if not is_taken:
+            self._say_once(
+                "locked",
+                "The quorum is there, but another process holds the lock of the "
+                "database. Waiting for it.",
+            )
+            return None
+        self._participant.apply()
+        # By now nobody has to hear of it.
+        with contextlib.suppress(StoreUnavailable):
+            self._write()
+        return Outcome.LEADS
+
+    def _claim(self) -> bool:
+        try:
+            self._has_claim = self._ask(
+                lambda store: store.claim(self._settings.namespace, self._me)
+            )
+        except StoreUnavailable:
+            return False
+        return self._has_claim
+
+    def _disclaim(self) -> None:
+        if self._has_claim:
+            self._has_claim = False
+            with contextlib.suppress(StoreUnavailable):
+                self._ask(
+                    lambda store: store.disclaim(self._settings.namespace, self._me),
+                    FAREWELL,
+                )
+
+    def _endure(self, now: float, error: StoreUnavailable) -> Verdict | None:
+        """What to do while the store is away."""
+        self._participant.skip(now)
+        if not self._trouble:
+            self._trouble_since = now
+            self._world.say(f"{error}. Trying again.")
+        self._trouble = str(error)
+        phase = self._participant.record.phase
+        if phase is Phase.LEADING and now < self._deadline:
+            return Verdict(Call.LEAD)
+        if phase is not Phase.FOLLOWING:
+            return Verdict(Call.TIMEOUT) if now >= self._deadline else None
+        away = now - self._trouble_since
+        if away > OUTAGE * self._settings.lease:
+            return Verdict(
+                Call.DISSOLVED,
+                f"{error}, for {away:.0f} seconds now, so nobody knows how "
+                f"{self._participant.leader} fares.",
+            )
+        if now - self._looked > LOOK:
+            self._looked = now
+            return Verdict(Call.LOOK)
+        return None
+
+    def _keep(self, now: float) -> None:
+        """Write if there is something to say, and tidy up after the dead."""
+        if self._pace.must_beat(now):
+            self._participant.beat()
+        if self._participant.must_write:
+            self._write()
+        garbage = list(self._participant.garbage())
+        for party in garbage:
+            self._ask(partial(self._remove, party=party))
+        self._participant.forget(garbage)
+
+    def _pause(self) -> float:
+        if self._trouble:
+            return 0.5
+        participant = self._participant
+        since = None
+        if participant.is_hurried:
+            since = participant.followed_since or self._clock()
+        return self._pace.pause(self._clock(), since)
+
+    # ------------------------------------------------------------ the round
+
+    def _beat(self) -> None:
+        with self._turns:
+            self._participant.beat()
+            with contextlib.suppress(StoreUnavailable):
+                self._write()
+            if self._has_claim:
+                self._claim()
+
+    def _interrupted(self, name: str) -> None:
+        self._end(Phase.FAILED, f"{self._record} got {name} while it applied the plan.")
+
+    def _failure(self, error: BaseException) -> str:
+        if isinstance(error, KeyboardInterrupt):
+            name = "SIGTERM" if isinstance(error, Terminated) else "SIGINT"
+            return f"{self._record} got {name} while it applied the plan."
+        return f"{self._record} failed to apply the plan: {describe(error)}"
+
+    def _end(self, phase: Phase, detail: str = "") -> None:
+        with self._turns:
+            self._participant.end(phase, _capitalized(detail))
+            with contextlib.suppress(StoreUnavailable):
+                self._write(FAREWELL)
+
+    def _leave(self) -> None:
+        """Leave no trace."""
+        if self._participant.record.phase in RUNNING:
+            self._end(Phase.FAILED, f"{self._record} gave up before it had the lock.")
+            self._disclaim()
+            return
+        with contextlib.suppress(StoreUnavailable):
+            self._ask(partial(self._remove, party=self._me), FAREWELL)
+
+    # ------------------------------------------------------------ the store
+
+    @property
+    def _me(self) -> str:
+        return self._participant.record.party
+
+    @property
+    def _record(self) -> Record:
+        return self._participant.record
+
+    def _ask(
+        self, question: Callable[[RosterQuorum], object], patience: float | None = None
+    ) -> bool:
+        self._pace.spend(1)
+        if patience is None:
+            return bool(self._worker.ask(question))
+        return bool(self._worker.ask(question, patience))
+
+    def _remove(self, store: RosterQuorum, party: str) -> None:
+        store.remove(self._settings.namespace, party)
+
+    def _read(self) -> dict[str, Record]:
+        self._pace.spend(1)
+        size = self._record.size
+        texts = self._worker.ask(
+            lambda store: store.read(self._settings.namespace, size)
+        )
+        decoded = {party: decode(text) for party, text in texts.items()}
+        return {party: record for party, record in decoded.items() if record}
+
+    def _write(self, patience: float | None = None) -> None:
+        record = self._record
+        self._participant.must_write = False
+        try:
+            self._ask(
+                lambda store: store.write(
+                    self._settings.namespace, record.size, record.party, record.encode()
+                ),
+                patience,
+            )
+        except StoreUnavailable:
+            self._participant.must_write = True
+            raise
+
+    # ------------------------------------------------------------ people
+
+    def _announce(self) -> None:
+        """Say what this party waits for, if it changed."""
+        record = self._record
+        if record.phase is Phase.FOLLOWING:
+            leader = self._participant.leader
+            self._say_once(
+                ("following", leader and leader.party),
+                f"The quorum of {record.size} is there. "
+                f"{_capitalized(str(leader))} applies the plan.",
+            )
+        elif record.phase is Phase.WAITING:
+            present = self._participant.present
+            missing = max(record.size - len(present), 0)
+            if missing:
+                left = max(self._deadline - self._clock(), 0)
+                self._say_once(
+                    frozenset(each.party for each in present),
+                    f"Waiting for {missing} of {record.size} parties, for "
+                    f"{left:.0f} seconds yet. {_here(present)}",
+                )
+
+    def _say_once(self, what: object, text: str) -> None:
+        if what != self._said:
+            self._said = what
+            self._world.say(text)
+
+    def _why_timeout(self) -> str:
+        if self._record.phase is Phase.LEADING:
+            return (
+                "The quorum is there, but another process held the lock of the "
+                f"database for {self._settings.timeout:g} seconds."
+            )
+        present = self._participant.present
+        why = (
+            f"Only {len(present)} of {self._record.size} parties came within "
+            f"{self._settings.timeout:g} seconds. {_here(present)}"
+        )
+        return f"{why} {self._trouble}." if self._trouble else why
+
+
+def _here(present: list[Record]) -> str:
+    me, *others = present
+    return f"{_and([f'{me} (this one)', *map(str, others)])} came."
+
+
+def _and(names: list[str]) -> str:
+    text = ", ".join(names)
+    return _capitalized(text)
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]

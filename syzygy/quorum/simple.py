@@ -1,0 +1,130 @@
+"""A gathering with a backend that can do no more than join, poll and sever."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from syzygy.exceptions import QuorumDissolved
+from syzygy.quorum.backends.base import QuorumBase, StoreUnavailable, describe
+from syzygy.quorum.session import Outcome, QuorumTimeout, Settings, World
+from syzygy.quorum.signals import watching
+
+POLL = 0.5
+# Between two looks into the database: a connection is made for each.
+LOOK = 1.0
+# Seconds that the party which leads may take until it has the lock.
+START = 10.0
+
+
+class SimpleSession:
+    """A party of a gathering of which nobody knows who takes part.
+
+    That the party which leads has died is noticed by its lock being free. A party that
+    gives up dissolves the round for all, as it can't be told from the others.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        backend: QuorumBase,
+        size: int,
+        world: World,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._backend = backend
+        self._size = size
+        self._world = world
+        self._clock = clock
+        self._deadline = clock() + settings.timeout
+
+    def gather(self) -> Outcome:
+        """Return when this party leads or another one has applied the plan.
+
+        Raises :class:`~syzygy.exceptions.QuorumDissolved`, :class:`QuorumTimeout`, or
+        :class:`StoreUnavailable` if the backend fails.
+        """
+        leads = self._call(self._backend.join)
+        try:
+            if leads:
+                return self._take_lock()
+            return self._wait()
+        except QuorumDissolved:
+            raise
+        except BaseException:
+            self._sever()
+            raise
+
+    @contextlib.contextmanager
+    def applying(self) -> Iterator[None]:
+        """Dissolve the round if it fails. That it is done is seen in the database."""
+        with watching(lambda name: self._sever()):
+            try:
+                yield
+            except BaseException:
+                self._sever()
+                raise
+
+    def _take_lock(self) -> Outcome:
+        while self._world.take_lock() is False:
+            if self._clock() >= self._deadline:
+                raise QuorumTimeout(
+                    "The quorum is there, but another process held the lock of the "
+                    f"database for {self._settings.timeout:g} seconds."
+                )
+            time.sleep(POLL)
+        return Outcome.LEADS
+
+    def _wait(self) -> Outcome:
+        self._world.say(
+            f"Waiting for a quorum of {self._size}, for {self._settings.timeout:g} "
+            "seconds."
+        )
+        complete_since, looked = None, self._clock()
+        while True:
+            try:
+                is_complete = self._call(self._backend.poll)
+            except QuorumDissolved:
+                if self._world.is_applied():
+                    return Outcome.FOLLOWED
+                raise
+            now = self._clock()
+            if now - looked >= LOOK:
+                looked = now
+                if self._world.is_applied():
+                    return Outcome.FOLLOWED
+            if is_complete and complete_since is None:
+                complete_since = now
+                self._world.say("The quorum is there. Another party applies the plan.")
+            if complete_since is None and now >= self._deadline:
+                raise QuorumTimeout(
+                    f"The quorum of {self._size} was not there within "
+                    f"{self._settings.timeout:g} seconds."
+                )
+            if complete_since is not None and now - complete_since > START:
+                self._look_for_leader(now)
+            time.sleep(POLL)
+
+    def _look_for_leader(self, now: float) -> None:
+        is_free = self._world.is_idle()
+        if is_free is None:
+            is_free = now >= self._deadline
+        if is_free and not self._world.is_applied():
+            raise QuorumDissolved("The party that was to apply the plan is gone.")
+
+    def _sever(self) -> None:
+        with contextlib.suppress(StoreUnavailable, QuorumDissolved):
+            self._call(self._backend.sever)
+
+    def _call(self, method: Callable[[str, int], bool | None]) -> bool:
+        try:
+            return bool(method(self._settings.namespace, self._size))
+        except QuorumDissolved:
+            raise
+        except Exception as error:
+            # Every backend has its own.
+            raise StoreUnavailable(
+                f"The backend of the quorum failed: {describe(error)}"
+            ) from error

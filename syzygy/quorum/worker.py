@@ -1,0 +1,80 @@
+"""A thread that asks the store, so that one that doesn't answer holds nobody up."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from syzygy.quorum.backends.base import RosterQuorum, StoreUnavailable
+
+# Seconds for an answer. A client may be set to wait for ever.
+PATIENCE = 5.0
+
+T = TypeVar("T")
+Question = Callable[[RosterQuorum], Any]
+
+
+class Worker:
+    """Asks a store in a thread of its own, one question after another."""
+
+    def __init__(self, make_store: Callable[[], RosterQuorum]) -> None:
+        self._make_store = make_store
+        self._questions: queue.SimpleQueue[tuple[Question, Future[Any]] | None] | None
+        self._questions = None
+        self._thread: threading.Thread | None = None
+
+    def ask(
+        self, question: Callable[[RosterQuorum], T], patience: float = PATIENCE
+    ) -> T:
+        """Return the store's answer.
+
+        Raises :class:`StoreUnavailable` if it has none or takes too long, and whatever
+        else the question raises.
+        """
+        if self._questions is None:
+            self._questions = queue.SimpleQueue()
+            self._thread = threading.Thread(
+                target=_answer, args=(self._make_store, self._questions), daemon=True
+            )
+            self._thread.start()
+        questions = self._questions
+        future: Future[T] = Future()
+        questions.put((question, future))
+        try:
+            return future.result(patience)
+        except TimeoutError as error:
+            if not future.done():
+                # It ends when it gets its answer, if ever; there will be another one.
+                self._questions = None
+                questions.put(None)
+            raise StoreUnavailable(
+                f"There was no answer within {patience:g} seconds"
+            ) from error
+
+    def close(self) -> None:
+        """Let the thread go, and with it the connection."""
+        if self._questions is not None and self._thread is not None:
+            self._questions.put(None)
+            # A server complains in its log of connections that aren't closed.
+            self._thread.join(timeout=1)
+        self._questions = None
+
+
+def _answer(
+    make_store: Callable[[], RosterQuorum],
+    questions: queue.SimpleQueue[tuple[Question, Future[Any]] | None],
+) -> None:
+    store: RosterQuorum | None = None
+    while (item := questions.get()) is not None:
+        question, future = item
+        try:
+            if store is None:
+                store = make_store()
+            future.set_result(question(store))
+        except BaseException as error:  # noqa: BLE001 - whoever asked is told
+            future.set_exception(error)
+    if store is not None:
+        store.close()

@@ -1,0 +1,182 @@
+"""The benchmark of the quorum: what it costs to go together, and to wait.
+
+Where Django and the app are installed::
+
+    python tests/bench/quorum.py [--parties 2,5,10] [--rounds N] [--store NAME]
+                                 [--wait SECONDS]
+
+In a round one process migrates an empty SQLite database alone; then N do so together,
+on another one. All but the last of them wait already. Compared are the time from the
+start of the last one to the end of all, and that of the process that was alone. The
+target is 0.3 seconds more in the median and 0.6 at the 95th percentile.
+
+Then one process waits alone for ``--wait`` seconds, and the questions to the store are
+counted: targets are five a second in the first minute and one later.
+
+``--store`` is "database" (the default) or "redis", which starts a server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median, quantiles
+
+STORES = {
+    "database": '"syzygy.quorum.backends.database.DatabaseQuorum"',
+    "redis": '"syzygy.quorum.backends.cache.CacheQuorum"',
+}
+SETTINGS = """
+SECRET_KEY = "not a secret"
+DATABASES = {{"default": {{
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": "{folder}/database",
+    "OPTIONS": {{"init_command": "PRAGMA synchronous=OFF"}},
+}}}}
+INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "syzygy"]
+MIGRATION_QUORUM_BACKEND = {backend}
+CACHES = {{"default": {{
+    "BACKEND": "django.core.cache.backends.redis.RedisCache",
+    "LOCATION": "redis://127.0.0.1:{port}",
+}}}}
+"""
+COUNT = """
+import atexit, sys, time
+from syzygy.quorum.pace import Pace
+asked = []
+spend = Pace.spend
+def count(self, operations):
+    asked.extend([time.monotonic()] * operations)
+    spend(self, operations)
+Pace.spend = count
+def tell():
+    early = sum(at - asked[0] < 60 for at in asked)
+    sys.stderr.write(f"ASKED {early} {len(asked) - early}\\n")
+atexit.register(tell)
+"""
+
+
+class Bench:
+    """A project, and processes of it."""
+
+    def __init__(self, folder: Path, store: str, port: int) -> None:
+        self.folder = folder
+        settings = SETTINGS.format(folder=folder, backend=STORES[store], port=port)
+        (folder / "settings.py").write_text(settings)
+        (folder / "counting.py").write_text(settings + COUNT)
+        self.start("settings", "check").wait()
+
+    def start(self, settings: str, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "django", *arguments],
+            cwd=self.folder,
+            env=os.environ
+            | {"DJANGO_SETTINGS_MODULE": settings, "PYTHONPATH": str(self.folder)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def clean(self) -> None:
+        for file in self.folder.glob("database*"):
+            file.unlink()
+
+    def alone(self) -> float:
+        self.clean()
+        started = time.monotonic()
+        return finish([self.start("settings", "migrate")]) - started
+
+    def together(self, parties: int) -> float:
+        self.clean()
+        quorum = ("migrate", "--quorum", str(parties))
+        waiting = [self.start("settings", *quorum) for _ in range(parties - 1)]
+        for process in waiting:
+            assert process.stdout
+            while "Waiting for" not in process.stdout.readline():
+                assert process.poll() is None, process.communicate()
+        # Not in step with anybody.
+        time.sleep(random.uniform(1, 5))
+        started = time.monotonic()
+        return finish([*waiting, self.start("settings", *quorum)]) - started
+
+    def wait(self, seconds: float) -> tuple[float, float]:
+        self.clean()
+        timeout = ("--quorum-timeout", str(seconds))
+        process = self.start("counting", "migrate", "--quorum", "2", *timeout)
+        _, errors = process.communicate()
+        (line,) = (line for line in errors.splitlines() if line.startswith("ASKED"))
+        early, late = map(int, line.split()[1:])
+        return early / min(seconds, 60), late / max(seconds - 60, 1)
+
+
+def finish(processes: list[subprocess.Popen[str]]) -> float:
+    """Return when the last of them has ended."""
+    for process in processes:
+        if process.wait():
+            raise SystemExit(process.communicate()[1])
+    return time.monotonic()
+
+
+@contextmanager
+def redis(store: str) -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    if store != "redis":
+        yield port
+        return
+    command = [shutil.which("redis-server") or "redis-server", "--port", str(port)]
+    with subprocess.Popen(
+        [*command, "--save", ""], stdout=subprocess.DEVNULL
+    ) as server:
+        time.sleep(1)
+        try:
+            yield port
+        finally:
+            server.terminate()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--parties", default="2,5,10")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--store", choices=STORES, default="database")
+    parser.add_argument("--wait", type=float, default=90.0)
+    options = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        redis(options.store) as port,
+    ):
+        bench = Bench(Path(folder), options.store, port)
+        write = sys.stdout.write
+        for parties in map(int, options.parties.split(",")):
+            pairs = [
+                (bench.alone(), bench.together(parties)) for _ in range(options.rounds)
+            ]
+            more = [together - alone for alone, together in pairs]
+            write(
+                f"{options.store}, {parties} parties: alone "
+                f"{median(alone for alone, _ in pairs):.2f} s; more: median "
+                f"{median(more):.2f} s (0.3), 95 % {quantiles(more, n=20)[-1]:.2f} s "
+                "(0.6)\n"
+            )
+            sys.stdout.flush()
+        if options.wait:
+            early, late = bench.wait(options.wait)
+            write(
+                f"{options.store}, waiting: {early:.2f}/s (5), later {late:.2f}/s (1)\n"
+            )
+
+
+if __name__ == "__main__":
+    main()

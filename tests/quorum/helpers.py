@@ -1,0 +1,305 @@
+"""Parties of a quorum: real processes, which may be killed and stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.command_helpers import Project, environment, source
+from tests.services import SERVICES, UNDER_TEST
+
+# So long may anything take that is waited for.
+LIMIT = 120.0
+
+HOOK_MODULE = '''
+import os, time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+def wait(name):
+    limit = time.monotonic() + 60
+    while not (HERE / name).exists():
+        assert time.monotonic() < limit, name
+        time.sleep(0.01)
+
+def run(apps, editor):
+    """Leave a line, and do what the test wants."""
+    with (HERE / "applied.log").open("a") as log:
+        log.write(f"{os.getpid()}\\n")
+    if (HERE / "hold").exists():
+        (HERE / "held").write_text(str(os.getpid()))
+        wait("release")
+    if (HERE / "fail").exists():
+        raise RuntimeError("The disk is full")
+'''
+HOOK = 'm.RunPython(lambda *a: __import__("hooks").run(*a), m.RunPython.noop)'
+HOOK_BACK = (
+    'm.RunPython(lambda *a: __import__("hooks").run(*a), '
+    'lambda *a: __import__("hooks").run(*a))'
+)
+
+
+def wait_until(
+    condition: Callable[[], Any], what: str = "", limit: float = LIMIT
+) -> Any:
+    """Return what the condition returns as soon as it is true."""
+    end = time.monotonic() + limit
+    while not (value := condition()):
+        assert time.monotonic() < end, what or condition
+        time.sleep(0.01)
+    return value
+
+
+@dataclass
+class Party:
+    """A process that was started."""
+
+    number: int
+    folder: Path
+    pid: int = 0
+    code: int | None = None
+    started: float = field(default_factory=time.monotonic)
+    ended: float = 0.0
+
+    @property
+    def stdout(self) -> str:
+        return self._read("out")
+
+    @property
+    def stderr(self) -> str:
+        return self._read("err")
+
+    def _read(self, name: str) -> str:
+        path = self.folder / f"{self.number}.{name}"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    @property
+    def output(self) -> str:
+        return f"[{self.pid}: exit {self.code}]\n{self.stdout}\n{self.stderr}"
+
+    def signal(self, number: signal.Signals) -> None:
+        wait_until(lambda: self.pid)
+        os.kill(self.pid, number)
+
+    def wait(self, limit: float = LIMIT) -> int:
+        """Return the exit code."""
+        wait_until(lambda: self.code is not None, self.output, limit)
+        assert self.code is not None
+        return self.code
+
+    def wait_for(self, text: str) -> None:
+        """Wait until it says that."""
+        wait_until(
+            lambda: text in self.stdout or self.code is not None,
+            f"{text!r} is not in {self.output}",
+        )
+        assert text in self.stdout, self.output
+
+
+class PartyServer:
+    """Starts parties quickly; see :mod:`tests.quorum.party_server`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._parties: dict[int, Party] = {}
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                Path(__file__).with_name("party_server.py"),
+                f"django.db.backends.{SERVICES[UNDER_TEST].engine}.base",
+            ],
+            env=environment()
+            | {"SYZYGY_MANAGE_SERVER": str(Path(__file__).parent.parent)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            values = json.loads(line)
+            party = self._parties[values["number"]]
+            if "pid" in values:
+                party.pid = values["pid"]
+            else:
+                party.ended = time.monotonic()
+                party.code = values["code"]
+
+    def start(self, directory: Path, arguments: Sequence[str]) -> Party:
+        with self._lock:
+            party = Party(len(self._parties), self._folder)
+            self._parties[party.number] = party
+        order = {
+            "number": party.number,
+            "directory": str(directory),
+            "arguments": arguments,
+            "stdout": str(self._folder / f"{party.number}.out"),
+            "stderr": str(self._folder / f"{party.number}.err"),
+        }
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return party
+
+    def close(self) -> None:
+        for party in self._parties.values():
+            if party.pid and party.code is None:
+                os.kill(party.pid, signal.SIGKILL)
+        with self._process:
+            assert self._process.stdin
+            self._process.stdin.close()
+        self._thread.join()
+
+
+@dataclass
+class Clusters:
+    """Several clusters that run the same project on the same database."""
+
+    project: Project
+    server: PartyServer
+    backend: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        self.project.write("hooks.py", HOOK_MODULE)
+        self.project.settings["MIGRATION_QUORUM_BACKEND"] = self.backend
+        self.project.write_settings()
+
+    def path(self, name: str) -> Path:
+        return self.project.path / name
+
+    def start(self, *arguments: str) -> Party:
+        return self.server.start(self.project.path, ["migrate", *arguments])
+
+    def start_all(self, count: int, *arguments: str, quorum: int = 0) -> list[Party]:
+        wanted = str(quorum or count)
+        return [
+            self.start("--quorum", wanted, "--quorum-timeout", "30", *arguments)
+            for _ in range(count)
+        ]
+
+    def run(self, *arguments: str) -> Party:
+        party = self.start(*arguments)
+        party.wait()
+        return party
+
+    def hold(self) -> None:
+        """Have the next migration wait in the middle."""
+        self.path("release").unlink(missing_ok=True)
+        self.path("held").unlink(missing_ok=True)
+        self.path("hold").touch()
+
+    def wait_for_held(self) -> int:
+        """Return the process number of the party that is in the middle."""
+        return int(wait_until(lambda: self._text("held"), "Nobody applies it."))
+
+    def release(self) -> None:
+        self.path("hold").unlink(missing_ok=True)
+        self.path("release").touch()
+
+    def _text(self, name: str) -> str:
+        path = self.path(name)
+        return path.read_text() if path.exists() else ""
+
+    @property
+    def appliers(self) -> list[int]:
+        """The processes that ran the migration with the hook, in order."""
+        return [int(line) for line in self._text("applied.log").split()]
+
+    def leading(self, parties: Iterable[Party]) -> tuple[Party, list[Party]]:
+        """The party that is in the middle, and the others."""
+        pid = self.wait_for_held()
+        parties = list(parties)
+        (leader,) = (party for party in parties if party.pid == pid)
+        return leader, [party for party in parties if party is not leader]
+
+
+def codes(parties: Iterable[Party]) -> list[int]:
+    return [party.wait() for party in parties]
+
+
+def outputs(parties: Iterable[Party]) -> str:
+    return "\n".join(party.output for party in parties)
+
+
+def assert_all(parties: Iterable[Party], code: int = 0) -> None:
+    parties = list(parties)
+    assert codes(parties) == [code] * len(parties), outputs(parties)
+    for party in parties:
+        assert "Traceback" not in party.stderr, party.output
+        assert "database is locked" not in party.output, party.output
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Server:
+    """A server of this test's own, which may be killed."""
+
+    def __init__(self, name: str, folder: Path, *options: str) -> None:
+        self.port = free_port()
+        self.name = name
+        self._folder = folder
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        if self.name == "redis":
+            command = ["redis-server", "--port", str(self.port), "--save", "", "--bind"]
+            command += ["127.0.0.1", "--dir", str(self._folder), *self._options]
+        else:
+            command = ["memcached", "-p", str(self.port), "-l", "127.0.0.1", "-U", "0"]
+            command += ["-u", "nobody", *self._options]
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_until(self.listens, f"{self.name} did not start")
+
+    def listens(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return True
+
+    def ask(self, command: str) -> str:
+        with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+            connection.sendall(f"{command}\r\n".encode())
+            return connection.recv(65536).decode()
+
+    def flush(self) -> None:
+        self.ask("FLUSHALL" if self.name == "redis" else "flush_all")
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process
+        self._process.send_signal(number)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+
+def quick(name: str, *operations: str) -> dict[str, Any]:
+    """A migration with the hook."""
+    return {name: source(*operations, HOOK)}

@@ -1,0 +1,276 @@
+"""Backends by themselves, and one of somebody else's."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from syzygy.exceptions import QuorumDissolved
+from syzygy.quorum import QuorumDisolved, join_quorum, poll_quorum, sever_quorum
+from syzygy.quorum.backends.base import QuorumBase, RosterQuorum
+from syzygy.quorum.backends.cache import CacheQuorum
+from syzygy.quorum.backends.database import DatabaseQuorum
+from syzygy.quorum.identity import namespace
+from syzygy.quorum.pace import Pace
+from syzygy.quorum.records import Phase, Record, decode
+from tests.docs_helpers import blocks, read
+from tests.quorum.conftest import ALL, DATABASE
+from tests.quorum.helpers import Clusters, assert_all
+from tests.services import UNDER_TEST
+
+pytest_plugins = ["tests.command_fixtures"]
+
+# Neither of the clients for Redis closes its connections when its cache is closed.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def collect() -> Iterator[None]:
+    """See to it that they are warned of while that is ignored."""
+    yield
+    gc.collect()
+
+
+def documented() -> str:
+    """The backend that the documentation shows."""
+    (block,) = (
+        block
+        for block in blocks(read("how-to/quorum"))
+        if block.caption == "yourapp/quorum.py"
+    )
+    return block.text
+
+
+@pytest.fixture
+def third(clusters: Clusters) -> Clusters:
+    """Make clusters that meet by a backend which can do no more than it must."""
+    clusters.project.write("mine.py", documented())
+    clusters.project.settings["MIGRATION_QUORUM_BACKEND"] = {
+        "backend": "mine.DirectoryQuorum",
+        "directory": str(clusters.path("meeting")),
+    }
+    clusters.project.write_settings()
+    return clusters
+
+
+def test_third_party_backend(third: Clusters) -> None:
+    assert_all(third.start_all(3))
+    assert len(third.appliers) == 1
+    assert_all(third.start_all(2, "blog", "zero"))
+    assert_all(third.start_all(3))
+    assert len(third.appliers) == 2
+
+
+def test_third_party_backend_when_a_party_fails(third: Clusters) -> None:
+    third.hold()
+    third.path("fail").touch()
+    leader, others = third.leading(third.start_all(3))
+    third.release()
+    assert leader.wait() == 1
+    assert_all(others, 4)
+    third.path("fail").unlink()
+    assert_all(third.start_all(3))
+
+
+def test_third_party_backend_when_too_few_come(third: Clusters) -> None:
+    party = third.start("--quorum", "2", "--quorum-timeout", "1")
+    assert party.wait() == 3
+    assert "The quorum of 2 was not there within 1 seconds." in party.stderr
+    assert_all(third.start_all(2))
+
+
+def test_third_party_backend_that_fails(third: Clusters) -> None:
+    third.project.write(
+        "mine.py", documented().replace("return (place", "raise OSError(5)  # ")
+    )
+    first = third.start("--quorum", "2")
+    assert first.wait() == 1
+    assert "The backend of the quorum failed: OSError: 5" in first.stderr
+
+
+# join, poll and sever
+
+
+@pytest.fixture
+def make(clusters: Clusters, backend: str) -> Callable[[], RosterQuorum]:
+    """Return a function that makes a party's backend."""
+    from django.test import override_settings
+
+    if backend == "database":
+        return DatabaseQuorum
+    configured = clusters.project.settings["CACHES"]
+
+    def make_cache_quorum() -> RosterQuorum:
+        with override_settings(CACHES=configured):
+            return CacheQuorum()
+
+    return make_cache_quorum
+
+
+@pytest.mark.parametrize("backend", ALL, indirect=True)
+def test_join_poll_sever(make: Callable[[], RosterQuorum]) -> None:
+    first, second, third = make(), make(), make()
+    assert not first.join("ns", 2)
+    assert not first.poll("ns", 2)
+    assert second.join("ns", 2)
+    assert first.poll("ns", 2)
+    assert second.poll("ns", 2)
+    # Another round.
+    assert not third.join("ns", 2)
+    assert not third.poll("ns", 2)
+    third.sever("ns", 2)
+    with pytest.raises(QuorumDissolved):
+        third.poll("ns", 2)
+    assert not first.join("ns", 2)
+    assert not first.poll("ns", 2)
+    assert second.join("ns", 2)
+    assert first.poll("ns", 2)
+    for each in (first, second, third):
+        each.close()
+
+
+@pytest.mark.parametrize("backend", ALL, indirect=True)
+def test_each_round_has_one_leader(
+    make: Callable[[], RosterQuorum], backend: str
+) -> None:
+    size, rounds, threads = 50, 200 if backend == "redis" else 4, 10
+    if UNDER_TEST != "sqlite":
+        rounds = 4
+    each = size * rounds // threads
+
+    def join(quorum: RosterQuorum) -> int:
+        try:
+            return sum(quorum.join("crowd", size) for _ in range(each))
+        finally:
+            quorum.close()
+
+    backends = [make() for _ in range(threads)]
+    with ThreadPoolExecutor(threads) as pool:
+        leaders = list(pool.map(join, backends))
+    assert sum(leaders) == rounds
+
+
+@pytest.mark.parametrize("backend", ALL, indirect=True)
+def test_roster(make: Callable[[], RosterQuorum]) -> None:
+    quorum, other = make(), make()
+    assert quorum.read("ns", 2) == {}
+    quorum.write("ns", 2, "a", "first")
+    other.read("ns", 2)
+    other.write("ns", 2, "b", "second é")
+    assert quorum.read("ns", 2) == {"a": "first", "b": "second é"}
+    quorum.write("ns", 2, "a", "third")
+    assert other.read("ns", 2) == {"a": "third", "b": "second é"}
+    assert other.read("elsewhere", 2) == {}
+    quorum.read("ns", 2)
+    quorum.remove("ns", "b")
+    quorum.remove("ns", "nobody")
+    assert quorum.read("ns", 2) == {"a": "third"}
+    assert quorum.claim("ns", "a")
+    assert quorum.claim("ns", "a")
+    assert not other.claim("ns", "b")
+    quorum.disclaim("ns", "a")
+    assert other.claim("ns", "b")
+    other.disclaim("ns", "b")
+    quorum.remove("ns", "a")
+    quorum.close()
+    other.close()
+
+
+def test_a_place_that_another_one_took(clusters: Clusters, shared_servers: Any) -> None:
+    from django.test import override_settings
+
+    from tests.quorum.conftest import cache_settings
+
+    server = shared_servers("redis")
+    prefix = clusters.project.path.name
+    with override_settings(CACHES=cache_settings("redis", server, KEY_PREFIX=prefix)):
+        first, second = CacheQuorum(), CacheQuorum()
+    first.read("ns", 2)
+    first.write("ns", 2, "a", "1")
+    server.flush()
+    second.read("ns", 2)
+    second._place = first._place
+    second.write("ns", 2, "b", "2")
+    first.read("ns", 2)
+    first.write("ns", 2, "a", "3")
+    assert first.read("ns", 2) == {"a": "3", "b": "2"}
+
+
+def test_functions(clusters: Clusters, settings: Any) -> None:
+    settings.MIGRATION_QUORUM_BACKEND = DATABASE
+    del clusters
+    assert not join_quorum("namespace", 2)
+    assert not poll_quorum("namespace", 2)
+    assert join_quorum("namespace", 2)
+    assert poll_quorum("namespace", 2)
+    sever_quorum("namespace", 2)
+    with pytest.raises(QuorumDisolved):
+        poll_quorum("namespace", 2)
+    with pytest.raises(ValueError, match="at least 1"):
+        join_quorum("namespace", 0)
+
+
+def test_functions_without_the_setting(settings: Any) -> None:
+    settings.MIGRATION_QUORUM_BACKEND = None
+    with pytest.raises(ImproperlyConfigured, match="DatabaseQuorum"):
+        join_quorum("namespace", 2)
+
+
+def test_minimal_interface() -> None:
+    assert QuorumBase.__abstractmethods__ == {"join", "poll", "sever"}
+
+
+# What is written, and how often
+
+
+def test_records_survive() -> None:
+    record = Record(
+        "a", "höst", 1, 2, "p", "w", Phase.DONE, 3, "b", ("a", "c"), "k", ("r",), "d"
+    )
+    assert decode(record.encode()) == record
+
+
+@pytest.mark.parametrize("text", [None, 5, "", "{", "[]", "{}", '{"format": 2}', "1"])
+def test_records_that_make_no_sense(text: object) -> None:
+    assert decode(text) is None
+
+
+@pytest.mark.parametrize("hurried_after", [None, 0.0, 5.0, 59.0, 300.0])
+def test_pace(hurried_after: float | None) -> None:
+    pace, now, spent = Pace(0.0), 0.0, 0
+    while now < 600:
+        is_hurried = hurried_after is not None and now >= hurried_after
+        spent += 1
+        pace.spend(1)
+        if pace.must_beat(now):
+            spent += 1
+            pace.spend(1)
+        # In any minute; what is in hand may be spent at once.
+        allowed = 5 * min(now, 60) + max(now - 60, 0)
+        assert spent <= allowed + 25, now
+        now += pace.pause(now, hurried_after if is_hurried else None)
+
+
+def test_namespace_is_of_the_database(clusters: Clusters) -> None:
+    from django.db import connections
+
+    del clusters
+    default, other = connections["default"], connections["other"]
+    assert namespace(default) == namespace(default)
+    assert namespace(default) != namespace(other)
+    elsewhere = default.copy("elsewhere")
+    assert namespace(elsewhere) != namespace(default)
+    elsewhere.close()
+    if UNDER_TEST != "sqlite":
+        # By another name of the same server.
+        by_name = default.copy()
+        by_name.settings_dict["HOST"] = "localhost"
+        if UNDER_TEST == "mariadb":
+            by_name.settings_dict["HOST"] = "127.0.0.2"
+        assert namespace(by_name) == namespace(default)
+        by_name.close()

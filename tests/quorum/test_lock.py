@@ -1,0 +1,217 @@
+"""The lock of the database, and who does without it and without a quorum."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from signal import SIGKILL
+
+import pytest
+from django.db import connection, connections
+
+from syzygy.locking import SQLiteLock, lock_for, sqlite_file
+from tests.command_helpers import ADD, source
+from tests.quorum.conftest import ONE
+from tests.quorum.helpers import HOOK, Clusters, assert_all, wait_until
+from tests.services import UNDER_TEST
+
+pytest_plugins = ["tests.command_fixtures"]
+
+
+def test_one_after_another(clusters: Clusters) -> None:
+    clusters.hold()
+    first = clusters.start()
+    clusters.wait_for_held()
+    second = clusters.start()
+    second.wait_for("Another process is migrating this database")
+    clusters.release()
+    assert_all([first, second])
+    assert clusters.appliers == [first.pid]
+    assert "No migrations to apply" in second.stdout
+
+
+def test_many_at_once(clusters: Clusters) -> None:
+    assert_all([clusters.start() for _ in range(5)])
+    assert len(clusters.appliers) == 1
+
+
+def test_what_is_left_of_a_plan(clusters: Clusters) -> None:
+    clusters.hold()
+    first = clusters.start("blog", "0001")
+    clusters.wait_for_held()
+    clusters.project.migrations("blog", {"0002_slug": source(ADD, HOOK)})
+    second = clusters.start()
+    second.wait_for("Another process is migrating this database")
+    clusters.release()
+    assert_all([first, second])
+    assert clusters.appliers == [first.pid, second.pid]
+
+
+def test_killed_process_leaves_no_lock(clusters: Clusters) -> None:
+    clusters.hold()
+    first = clusters.start()
+    clusters.wait_for_held()
+    first.signal(SIGKILL)
+    first.wait()
+    clusters.release()
+    assert_all([clusters.start()])
+
+
+@pytest.mark.parametrize("is_setting", [False, True])
+def test_without_the_lock(clusters: Clusters, is_setting: bool) -> None:
+    lock = lock_for(connection)
+    assert lock is not None
+    assert lock.acquire()
+    try:
+        if is_setting:
+            clusters.project.settings["MIGRATION_LOCK"] = False
+            clusters.project.write_settings()
+            assert_all([clusters.start()])
+        else:
+            assert_all([clusters.start("--no-migration-lock")])
+    finally:
+        lock.release()
+
+
+@pytest.mark.parametrize("backend", ONE, indirect=True)
+def test_quorum_without_the_lock(clusters: Clusters) -> None:
+    assert_all(clusters.start_all(5, "--no-migration-lock"))
+    assert len(clusters.appliers) == 1
+    # Nothing stands in the way of the next round, however the last one went.
+    clusters.project.migrations("blog", {"0002_fail": source(HOOK)})
+    clusters.path("fail").touch()
+    parties = clusters.start_all(2, "--no-migration-lock")
+    assert sorted(party.wait() for party in parties) == [1, 4]
+    clusters.path("fail").unlink()
+    assert_all(clusters.start_all(2, "--no-migration-lock"))
+    assert len(clusters.appliers) == 3
+
+
+@pytest.mark.parametrize("backend", ONE, indirect=True)
+@pytest.mark.parametrize(
+    "arguments",
+    [("--plan",), ("--check",), ("--quorum", "1")],
+)
+def test_no_quorum_is_joined(clusters: Clusters, arguments: tuple[str, ...]) -> None:
+    clusters.project.settings["MIGRATION_QUORUM_BACKEND"] = "nowhere.Quorum"
+    clusters.project.settings["SILENCED_SYSTEM_CHECKS"] = ["syzygy.E003"]
+    clusters.project.write_settings()
+    party = clusters.run("--quorum", "2", *arguments)
+    assert party.code == (1 if arguments == ("--check",) else 0), party.output
+    assert "Traceback" not in party.stderr
+
+
+def test_nothing_pending(clusters: Clusters) -> None:
+    assert_all([clusters.start()])
+    party = clusters.run("--quorum", "9", "--quorum-timeout", "60")
+    assert party.code == 0, party.output
+    assert "Waiting" not in party.stdout
+
+
+def test_who_comes_late_waits_for_the_signals(clusters: Clusters) -> None:
+    assert_all([clusters.start()])
+    lock = lock_for(connection)
+    assert lock is not None
+    assert lock.acquire()
+    try:
+        late = clusters.start("--quorum", "2")
+        late.wait_for("by a process that isn't done yet")
+    finally:
+        lock.release()
+    assert_all([late])
+
+
+def test_migration_that_migrates(clusters: Clusters) -> None:
+    call = "__import__('django.core.management').core.management.call_command"
+    nested = f"m.RunPython(lambda *a: {call}('migrate', 'shop', verbosity=0))"
+    clusters.project.app("shop", {"0001_initial": source(HOOK)})
+    clusters.project.migrations("blog", {"0002_n": source(nested, atomic="False")})
+    if UNDER_TEST == "sqlite":
+        clusters.project.write("blog/migrations/0001_initial.py", source().text(None))
+    clusters.project.write_settings()
+    assert_all([clusters.start("blog")])
+    assert "shop.0001_initial" in clusters.project.applied()
+
+
+@pytest.mark.parametrize("backend", ONE, indirect=True)
+def test_two_databases(clusters: Clusters) -> None:
+    clusters.hold()
+    parties = clusters.start_all(2, "--database", "other")
+    clusters.wait_for_held()
+    clusters.path("hold").unlink()
+    assert_all(clusters.start_all(2, "--database", "default"))
+    clusters.release()
+    assert_all(parties)
+    assert len(clusters.appliers) == 2
+
+
+def test_lock_file_is_removed(clusters: Clusters) -> None:
+    if UNDER_TEST != "sqlite":
+        pytest.skip("Only SQLite has one.")
+    assert_all(clusters.start_all(2))
+    name = str(connection.settings_dict["NAME"])
+    first, second = SQLiteLock(name), SQLiteLock(name)
+    assert first.acquire()
+    assert not second.acquire()
+    first.release()
+    assert second.acquire()
+    second.release()
+    folder = connection.settings_dict["NAME"].rpartition("/")[0]
+    assert not list(Path(folder).glob("*-syzygy-lock"))
+
+
+def test_path_of_a_sqlite_database(tmp_path: Path) -> None:
+    from django.db.backends.sqlite3.base import DatabaseWrapper
+
+    for name in (tmp_path / "a b", str(tmp_path / "a b"), f"file:{tmp_path}/a%20b?m=1"):
+        connection = DatabaseWrapper({"NAME": name, "TEST": {}})
+        assert sqlite_file(connection) == str(tmp_path / "a b")
+
+
+@pytest.mark.skipif(UNDER_TEST != "postgresql", reason="It is PostgreSQL's.")
+def test_lock_has_no_snapshot(clusters: Clusters) -> None:
+    lock = lock_for(connection)
+    assert lock is not None
+    assert lock.acquire()
+    try:
+        lock.ping()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT state, backend_xmin FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid() "
+                "AND state LIKE 'idle in transaction%'"
+            )
+            assert cursor.fetchall() == [("idle in transaction", None)]
+            cursor.execute("CREATE TABLE t (i int)")
+            cursor.execute("SET statement_timeout = '20s'")
+            cursor.execute("CREATE INDEX CONCURRENTLY i ON t (i)")
+            cursor.execute("DROP TABLE t")
+    finally:
+        lock.release()
+
+
+@pytest.mark.skipif(UNDER_TEST == "sqlite", reason="It has no connections.")
+@pytest.mark.parametrize("backend", ONE, indirect=True)
+def test_connections_of_a_waiting_party(clusters: Clusters, backend: str) -> None:
+    party = clusters.start("--quorum", "2", "--quorum-timeout", "60")
+    party.wait_for("Waiting for 1 of 2")
+    expected = 1 if backend == "database" else 0
+    wait_until(lambda: connected() == expected, f"{connected()} connections")
+    party.signal(SIGKILL)
+    party.wait()
+
+
+def connected() -> int:
+    """How many connections others have to the database."""
+    with connections["default"].cursor() as cursor:
+        if UNDER_TEST == "postgresql":
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE "
+                "datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        else:
+            cursor.execute(
+                "SELECT count(*) FROM information_schema.processlist "
+                "WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+            )
+        count: int = cursor.fetchone()[0]
+        return count
