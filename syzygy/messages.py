@@ -124,8 +124,8 @@ def _roll_back_first(pairs: Sequence[tuple[Step, Step]], database: str) -> str:
         )
     if not all(targets.values()):
         # Without a migration to go back to, "zero" could undo more than is planned.
-        needed = pairs[0][0].migration
-        return f'Roll back in two deployments; undo "{needed}" in the first of them.'
+        first = pairs[0][0].migration
+        return f'Roll back in two deployments; undo "{first}" in the first of them.'
     return (
         "Roll back in two deployments, the first of them up to here:\n"
         f"{_commands(targets.values(), database)}"

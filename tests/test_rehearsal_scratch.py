@@ -18,7 +18,7 @@ from django.db.utils import OperationalError
 
 from syzygy.rehearsal import scratch
 from syzygy.rehearsal.scratch import OutOfReachError, ScratchError, scratch_database
-from tests.command_helpers import Project, _environment, administer, dump
+from tests.command_helpers import Project, administer, dump, environment
 from tests.services import UNDER_TEST
 
 pytest_plugins = ["tests.command_fixtures"]
@@ -615,16 +615,16 @@ class Child:
         self, project: Project, body: str = "rest()", before: str = ""
     ) -> None:
         project.write_settings()
-        environment = _environment() | {
+        variables = environment() | {
             "DJANGO_SETTINGS_MODULE": "settings",
             # Most of the time would be spent on compiling Django.
             "PYTHONPYCACHEPREFIX": str(project.path.parent / "bytecode"),
         }
-        del environment["PYTHONDONTWRITEBYTECODE"]
+        del variables["PYTHONDONTWRITEBYTECODE"]
         self.process = subprocess.Popen(
             [sys.executable, "-c", CHILD.format(body=body, before=before)],
             cwd=project.path,
-            env=environment,
+            env=variables,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
