@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError
 from django.db.models import signals
 
@@ -452,3 +453,175 @@ def test_a_server_that_is_down(safe: Project) -> None:
     assert result.returncode == 1
     assert "Traceback" not in result.output
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+# What a sceptic found
+
+
+def findings(project: Project, *arguments: str) -> list[tuple[str, str, str]]:
+    """Return the severity, the release and the migration of each finding."""
+    return [
+        (found["severity"], found["release"], found["migration"])
+        for found in document(project, *arguments)["findings"]
+    ]
+
+
+def test_a_migration_that_exits(blog: Project) -> None:
+    blog.write("hooks.py", "import sys\ndef run(apps, editor):\n    sys.exit(0)\n")
+    blog.migrations("blog", {"0002_hook": source(HOOK)})
+    assert "SystemExit: 0" in failing(blog)
+
+
+def test_a_replay_that_exits(project: Project) -> None:
+    project.write(
+        "hooks.py",
+        "import os, sys\n"
+        "def run(apps, editor):\n"
+        "    if os.environ.get('STOP'):\n"
+        "        sys.exit(0)\n",
+    )
+    project.app("blog", {"0001_initial": source(CREATE, HOOK)})
+    project.call("migrate", verbosity=0)
+    project.migrations("blog", {"0002_add": source(ADD)})
+    project.extra = "import os\nos.environ['STOP'] = '1'"
+    result = project.manage("rehearse", "--replay")
+    assert result.returncode == 1
+    assert "can't be replayed: SystemExit: 0" in result.stderr
+
+
+def test_what_is_removed_from_the_state_alone(blog: Project) -> None:
+    """The column is still there, and NOT NULL: the new release can't insert."""
+    blog.migrations(
+        "blog",
+        {
+            "0002_forget": source(
+                "m.SeparateDatabaseAndState(state_operations=["
+                'm.RemoveField("post", "body")])'
+            )
+        },
+    )
+    assert findings(blog) == [("breaks", "new", "blog.0002_forget")]
+    assert findings(blog, "--revert")[:1] == [("breaks", "new", "blog.0002_forget")]
+
+
+def test_a_constraint_that_no_value_is_known_for(blog: Project) -> None:
+    """Its model can't be used on tables of its own either."""
+    check = (
+        "models.CheckConstraint(name='odd', condition=models.expressions.RawSQL("
+        "\"body = 'xyzzy'\", (), output_field=models.BooleanField()))"
+    )
+    blog.migrations(
+        "blog",
+        {
+            "0002_odd": source(
+                "m.CreateModel('Odd', ["
+                '("id", models.BigAutoField(primary_key=True, serialize=False)), '
+                f'("body", models.TextField())], {{"constraints": [{check}]}})'
+            )
+        },
+    )
+    data = document(blog)
+    assert not data["findings"]
+    assert {item["label"] for item in data["not_probed"]} == {"blog.Odd"}
+
+
+def test_a_field_that_is_to_be_positive(blog: Project) -> None:
+    blog.migrations(
+        "blog",
+        {"0002_n": source('m.AddField("post", "n", models.IntegerField(null=True))')},
+    )
+    blog.call("migrate", verbosity=0)
+    positive = 'm.AlterField("post", "n", models.PositiveIntegerField(null=True))'
+    blog.migrations("blog", {"0003_n": source(positive, stage=PRE)})
+    assert ("breaks", "old", "blog.0003_n") in findings(blog)
+
+
+def test_a_model_for_another_database(blog: Project) -> None:
+    blog.migrations(
+        "blog",
+        {
+            "0002_elsewhere": source(
+                "m.CreateModel('Elsewhere', ["
+                '("id", models.BigAutoField(primary_key=True, serialize=False))], '
+                '{"required_db_vendor": "oracle"})'
+            )
+        },
+    )
+    data = document(blog)
+    assert not data["findings"]
+    (item,) = data["not_probed"]
+    assert item["label"] == "blog.Elsewhere"
+    assert "another database" in item["reason"]
+
+
+def test_a_file_that_may_be_missing(blog: Project) -> None:
+    blog.migrations(
+        "blog",
+        {"0002_file": source('m.AddField("post", "f", models.FileField(null=True))')},
+    )
+    data = document(blog)
+    assert (data["findings"], data["not_probed"]) == ([], [])
+
+
+def test_a_migration_that_prints(blog: Project) -> None:
+    blog.write("hooks.py", "def run(apps, editor):\n    print('hello')\n")
+    blog.migrations("blog", {"0002_hook": source(HOOK)})
+    assert document(blog)["complete"]
+
+
+def test_the_error_behind_a_broken_transaction(blog: Project) -> None:
+    blog.write(
+        "hooks.py",
+        "def run(apps, editor):\n"
+        "    Post = apps.get_model('blog', 'Post')\n"
+        "    Post.objects.create(id=77, body='a')\n"
+        "    try:\n"
+        "        Post.objects.create(id=77, body='b')\n"
+        "    except Exception:\n"
+        "        Post.objects.count()\n",
+    )
+    blog.migrations("blog", {"0002_hook": source(HOOK)})
+    error = document(blog)["findings"][0]["error"]
+    assert "TransactionManagementError" not in error
+    assert "77" in error or "UNIQUE" in error
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        'm.AddField("nope", "n", models.IntegerField(null=True))',
+        'm.AddField("post", "n", models.ForeignKey("blog.nope", models.CASCADE))',
+    ],
+)
+def test_migrations_that_do_not_fit_together(blog: Project, operation: str) -> None:
+    blog.migrations("blog", {"0002_odd": source(operation)})
+    message = refusal(blog)
+    assert "don't make models together" in message
+    assert "nope" in message
+
+
+def test_keys_of_content_types_are_forgotten(blog: Project) -> None:
+    blog.write(
+        "hooks.py",
+        "def run(apps, editor):\n"
+        "    from django.contrib.contenttypes.models import ContentType\n"
+        "    ContentType.objects.get_for_model(ContentType)\n",
+    )
+    blog.installed.append("django.contrib.contenttypes")
+    blog.call("migrate", "contenttypes", verbosity=0)
+    blog.migrations("blog", {"0002_hook": source(HOOK)})
+    cached = vars(ContentType.objects)["_cache"]
+    blog.call("rehearse")
+    assert not cached
+
+
+def test_rows_that_code_deletes_beside_an_operation(blog: Project) -> None:
+    blog.write(
+        "hooks.py",
+        "def run(apps, editor):\n"
+        "    apps.get_model('blog', 'Post').objects.all().delete()\n",
+    )
+    blog.migrations("blog", {"0002_more": source(ADD, HOOK)})
+    kept = [f for f in document(blog)["findings"] if "KEEP ROWS" in f["actions"]]
+    assert [f["severity"] for f in kept] == ["hazard"] * len(kept)
+    assert kept[0]["operation"] == "Raw Python operation"

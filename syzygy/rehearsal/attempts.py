@@ -116,7 +116,7 @@ def routed_to(alias: str) -> Iterator[None]:
         router.routers = routers
 
 
-def explain(error: Exception) -> str:
+def explain(error: BaseException) -> str:
     """The error in one line, as a database has put it."""
     # PostgreSQL quotes the statement, and points at a place in it.
     said = re.sub(r"\nLINE \d+:.*\n *\^", "", str(error))

@@ -15,7 +15,8 @@ from syzygy import rules
 from syzygy.constants import Stage
 from syzygy.constraints import constraint_fields
 from syzygy.history import History, ModelKey
-from syzygy.rehearsal.findings import Action, Culprit, Failure
+from syzygy.rehearsal import scope
+from syzygy.rehearsal.findings import Action, Culprit, Failure, Severity
 from syzygy.rehearsal.releases import touched_models
 from syzygy.requirements import NotAStage, is_opaque, operation_rules
 from syzygy.rules import Rule
@@ -136,8 +137,12 @@ def _weight(
 ) -> tuple[bool, ...]:
     rule = _worst(suspect, failure)
     named = _named(suspect.fields, failure)
+    runs_code = scope.is_opaque(suspect.operation)
     is_near = key is None or key in suspect.models or key in suspect.targets
+    is_lost = failure.probe.action is Action.KEEP
     return (
+        # Of a migration that runs code, it is the code that does something to rows.
+        is_lost and failure.severity is Severity.HAZARD and runs_code,
         key in suspect.models and failure.field in suspect.fields,
         _may_hold(suspect, failure, key),
         is_near and bool(named),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from django.db.migrations import Migration
@@ -48,23 +48,14 @@ class Conclusion(NamedTuple):
 def conclude(
     moments: Sequence[Moment],
     among: Sequence[Suspect],
-    *,
-    is_complete: bool,
+    alone: Iterable[Failure],
 ) -> Conclusion:
     """Tell what the failures on one way, there or back, come to.
 
-    What fails when a release is alone on its own schema says nothing of the migrations:
-    the running one before the first of them, the coming one after the last.
+    What fails when a release is ``alone``, on tables that suit its models, says nothing
+    of the migrations, nor does what fails likewise for the other one then.
     """
-    alone = [moments[0]]
-    if is_complete:
-        alone.append(moments[-1])
-    excuses = {
-        _symptom(failure): failure
-        for moment in alone
-        for failure in moment.failures
-        if _is_own_fault(failure)
-    }
+    excuses = {_symptom(failure): failure for failure in alone if is_own_fault(failure)}
     found: dict[tuple[object, ...], list[tuple[Moment, Failure, Culprit | None]]] = {}
     seen = set()
     for position, moment in enumerate(moments):
@@ -98,19 +89,33 @@ def _symptom(failure: Failure) -> _Symptom:
 
 
 def _cause(failure: Failure) -> str:
-    """The error without what differs from row to row."""
+    """The error without what differs from row to row, or from value to value."""
+    if failure.field:
+        return ""
     return re.sub(r"\d+", "#", failure.error.split("DETAIL:")[0])
 
 
-def _is_excused(failure: Failure, excuses: Container[_Symptom]) -> bool:
+def _is_excused(failure: Failure, excuses: Mapping[_Symptom, Failure]) -> bool:
     symptom = _symptom(failure)
+    if any(_is_alike(failure, excuse) for excuse in excuses.values()):
+        return True
     if failure.probe.guest:
         # What it can't even do with rows of its own.
         symptom = symptom._replace(subject=own_rows(failure.probe.release))
     return symptom in excuses
 
 
-def _is_own_fault(failure: Failure) -> bool:
+def _is_alike(one: Failure, other: Failure) -> bool:
+    """Whether the same is wrong with the same action, whichever release it is of."""
+    return (
+        one.probe.model == other.probe.model
+        and one.probe.action is other.probe.action
+        and bool(_cause(one))
+        and _cause(one) == _cause(other)
+    )
+
+
+def is_own_fault(failure: Failure) -> bool:
     """Whether rows and migrations of others have no part in a failure."""
     return (
         failure.severity is Severity.BREAKS

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.apps import apps
 from django.db.models import signals
 
 _SIGNALS: tuple[Any, ...] = (
@@ -33,13 +34,23 @@ def isolated() -> Iterator[None]:
     was_disabled, logger.disabled = logger.disabled, True
     for signal in _SIGNALS:
         _set_receivers(signal, [])
+    _forget_content_types()
     try:
         yield
     finally:
+        _forget_content_types()
         logger.disabled = was_disabled
         for signal, found in receivers:
             # What was connected meanwhile stays connected.
             _set_receivers(signal, [*found, *signal.receivers])
+
+
+def _forget_content_types() -> None:
+    """Drop the keys that the app remembers by the alias of a database."""
+    if apps.is_installed("django.contrib.contenttypes"):
+        from django.contrib.contenttypes.models import ContentType
+
+        ContentType.objects.clear_cache()
 
 
 def _set_receivers(signal: Any, receivers: list[Any]) -> None:

@@ -114,6 +114,8 @@ class Release:
             return f'it is a proxy of "{_label_behind(model)}", which is probed'
         if not options.managed:
             return "it is unmanaged, so no migration makes its table"
+        if not options.can_migrate(self.alias):
+            return "its Meta requires another database, or features that this lacks"
         if not router.allow_migrate_model(self.alias, model):
             return f'a router keeps it from the database "{self.alias}"'
         return ""

@@ -225,7 +225,22 @@ def _difference(
         return "a row that it had written is gone", ""
     for name, value in values.items():
         before = resident.values.get(name)
-        if before is None or value == before or (is_opaque and value is not None):
+        is_allowed = before is None or (is_opaque and value is not None)
+        if is_allowed or not differ(value, before):
             continue
-        return f"{before!r} that it had written has become {value!r}", name
+        return f"{short(before)} that it had written has become {short(value)}", name
     return "", ""
+
+
+def differ(one: Any, other: Any) -> bool:
+    """Whether two values of a field differ, be they such as can't be compared."""
+    try:
+        return bool(one != other)
+    except Exception:  # noqa: BLE001 - a third party's value, such as an array
+        return repr(one) != repr(other)
+
+
+def short(value: Any) -> str:
+    """A value as a message has it."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import partial
 from itertools import cycle
 from typing import Any
@@ -10,12 +10,15 @@ from typing import Any
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.deletion import ProtectedError, RestrictedError
+from django.db.models.fields.files import FieldFile
 
 from syzygy.alterations import has_db_default, is_generated
+from syzygy.constraints import constraint_fields
 from syzygy.rehearsal.attempts import Attempts, WrongError, quietly
+from syzygy.rehearsal.field_values import integer_range
 from syzygy.rehearsal.findings import Action, Probe
 from syzygy.rehearsal.releases import ModelClass, Release, key_of
-from syzygy.rehearsal.residents import spare_computed
+from syzygy.rehearsal.residents import differ, short, spare_computed
 from syzygy.rehearsal.row_rules import is_automatic
 from syzygy.rehearsal.rows import Rows, Variant
 from syzygy.rehearsal.uniques import conflict_targets
@@ -138,9 +141,9 @@ class RowProber(Attempts):
                 # Whichever release's default it is, it has to be one.
                 if found is None and not _defaults_to_null(row, name):
                     raise WrongError("it reads NULL where it left a db_default", name)
-            elif _plain(found) != _plain(value):
+            elif differ(_plain(found), _plain(value)):
                 raise WrongError(
-                    f"it reads {_short(found)} where it wrote {_short(value)}", name
+                    f"it reads {short(found)} where it wrote {short(value)}", name
                 )
 
     def _update(self, row: models.Model) -> None:
@@ -156,6 +159,22 @@ class RowProber(Attempts):
             query = model._base_manager.using(self.alias).filter(pk=row.pk)
             if query.update(**values) != 1:
                 raise WrongError("it updates no row")
+            query.update(**self._least(model, values))
+
+    def _least(self, model: ModelClass, names: Container[str]) -> dict[str, int]:
+        """The least integers of the named fields, where nothing depends on these."""
+        if any(map(is_generated, model._meta.concrete_fields)):
+            return {}
+        checked = {n for c in model._meta.constraints for n in constraint_fields(c)}
+        fields = [
+            field
+            for field in writable(model)
+            if isinstance(field, models.IntegerField)
+            and field.name in names
+            and not (field.name in checked or field.choices)
+        ]
+        least = {f.name: integer_range(f, self._connection)[0] for f in fields}
+        return {name: value for name, value in least.items() if value < 0}
 
     def delete(self, row: models.Model) -> None:
         """Delete a row and, as an application has to, what protects it."""
@@ -188,9 +207,6 @@ def _defaults_to_null(row: models.Model, name: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, FieldFile):
+        return value.name or ""
     return bytes(value) if isinstance(value, memoryview) else value
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -19,9 +19,17 @@ from syzygy.history import ModelKey
 from syzygy.management.executor import loading
 from syzygy.management.stager import PlanStager
 from syzygy.rehearsal import schema
+from syzygy.rehearsal.attempts import explain
 from syzygy.rehearsal.blame import suspects
-from syzygy.rehearsal.conclude import conclude
-from syzygy.rehearsal.findings import Finding, Moment, NotProbed, Point, Rehearsal
+from syzygy.rehearsal.conclude import conclude, is_own_fault
+from syzygy.rehearsal.findings import (
+    Failure,
+    Finding,
+    Moment,
+    NotProbed,
+    Point,
+    Rehearsal,
+)
 from syzygy.rehearsal.isolation import isolated
 from syzygy.rehearsal.releases import NEW, OLD, Release, changed_models
 from syzygy.rehearsal.schema import SchemaError
@@ -36,7 +44,7 @@ from syzygy.rehearsal.start import (
 )
 from syzygy.rehearsal.walk import Walk, state_after
 from syzygy.stages import describe
-from syzygy.staging import Step
+from syzygy.staging import Plan, Step
 
 # Why there may be no rehearsal: each has a message of one line for people.
 REASONS = (GitError, SchemaError, ScratchError, StartError)
@@ -130,21 +138,29 @@ class _Run:
         if not plan:
             return self._told([], [], is_complete=True)
         steps = PlanStager(self._executor, plan).stage()
-        start = schema.state_after(self._executor, self._history)
-        old = Release(OLD, start, self._options.alias)
-        new = Release(NEW, state_after(start, steps), self._options.alias)
+        try:
+            start = schema.state_after(self._executor, self._history)
+            old = Release(OLD, start, self._options.alias)
+            new = Release(NEW, state_after(start, steps), self._options.alias)
+            for release in (old, new):
+                release.apps.check_models_ready()
+        except Exception as error:
+            raise SchemaError(
+                f"The migrations don't make models together: {explain(error)}"
+            ) from error
         keys = self._choose(steps, old, new)
         if not self._options.replay:
             schema.make_tables(self._connection, old.state, self._history)
         walk = Walk(self._connection, old, new, keys, self._progress)
         walk.go(self._executor, steps, old, new)
-        findings = self._conclude(walk.moments, start, steps, walk)
+        alone = walk.moments[0].failures + self._alone(new, walk.moments, plan)
+        findings = self._conclude(walk.moments, start, steps, alone)
         moments = list(walk.moments)
         if self._options.revert and walk.is_complete:
             back = self._staged_backward(steps)
             there = len(walk.moments)
             walk.go(self._executor, back, new, old)
-            findings += self._conclude(walk.moments[there:], start, back, walk)
+            findings += self._conclude(walk.moments[there:], start, back, alone)
             moments = walk.moments
         self._not_probed += [
             NotProbed(label, reason) for label, reason in walk.unprobable.items()
@@ -156,14 +172,33 @@ class _Run:
         moments: Sequence[Moment],
         start: ProjectState,
         steps: Sequence[Step],
-        walk: Walk,
+        alone: Sequence[Failure],
     ) -> list[Finding]:
         in_order = list(reversed(steps)) if any(s.backward for s in steps) else steps
-        conclusion = conclude(
-            moments, suspects(start, in_order), is_complete=walk.is_complete
-        )
+        conclusion = conclude(moments, suspects(start, in_order), alone)
         self._not_probed += conclusion.not_probed
         return conclusion.findings
+
+    def _alone(
+        self, release: Release, moments: Sequence[Moment], plan: Plan
+    ) -> list[Failure]:
+        """What the new release can't even do on tables that are made for its models.
+
+        Only of the models with which it fails in the end: the migrations may be to
+        blame for that, or the values.
+        """
+        last = [m for m in moments if release.name in m.point.releases][-1:]
+        labels = {f.probe.model for m in last for f in m.failures if is_own_fault(f)}
+        keys = {key for key in release.state.models if release.label(key) in labels}
+        if not keys:
+            return []
+        with scratch_database(self._options.alias) as connection:
+            try:
+                schema.make_tables(connection, release.state, [*self._history, *plan])
+            except SchemaError:
+                return []
+            walk = Walk(connection, release, release, keys, _be_quiet)
+            return walk.begin(release, release)
 
     def _staged_backward(self, steps: Sequence[Step]) -> list[Step]:
         # The loader of the first one reads only once what is applied.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from django.db import DatabaseError, router
+from django.db import router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
@@ -13,7 +13,9 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 
 from syzygy.graph import MigrationKey
+from syzygy.rehearsal.attempts import explain
 from syzygy.rehearsal.releases import ModelClass, parts_of
+from syzygy.rehearsal.signals import Terminated
 from syzygy.staging import Plan
 
 # Operations whose effect no model state shows, and which tables may need.
@@ -69,10 +71,10 @@ def make_tables(
                     operation.database_forwards(label, editor, state, state)
             for model in _with_table(state, connection.alias):
                 editor.create_model(model)
-    except DatabaseError as error:
+    except Exception as error:
         raise SchemaError(
             "The tables that the deployment starts from can't be made from the models "
-            f"({' '.join(str(error).split())}). To make them by all their migrations, "
+            f"({explain(error)}). To make them by all their migrations, "
             "add --replay"
         ) from error
 
@@ -84,10 +86,12 @@ def replay(executor: MigrationExecutor, history: Plan) -> None:
     """
     try:
         executor.migrate([], plan=history)
-    except Exception as error:
+    except Terminated:
+        raise
+    except (Exception, SystemExit) as error:
         raise SchemaError(
             "The migrations that the deployment starts from can't be replayed: "
-            f"{' '.join(f'{type(error).__name__}: {error}'.split())}"
+            f"{explain(error)}"
         ) from error
 
 
@@ -120,8 +124,10 @@ def _with_table(state: ProjectState, alias: str) -> Iterator[ModelClass]:
         options = model._meta
         # A table that migrations don't make is stood in for where others need it.
         is_wanted = options.managed or model in referred
-        has_table = is_wanted and not (options.proxy or options.swapped)
-        if has_table and router.allow_migrate_model(alias, model):
+        if not is_wanted or options.proxy or options.swapped:
+            continue
+        suits = options.can_migrate(alias) or not options.managed
+        if suits and router.allow_migrate_model(alias, model):
             yield model
 
 

@@ -56,16 +56,24 @@ def _mentioned(
     if isinstance(operation, RunSQL):
         words = _words(_texts([operation.sql, operation.reverse_sql]))
         for release in releases:
-            for model in release.apps.get_models(include_auto_created=True):
-                # Quoting folds nothing; what isn't quoted may be in any case.
-                if model._meta.db_table.lower() in words:
-                    found |= release.behind(model)
+            found |= _with_table_in(words, release)
     elif isinstance(operation, RunPython):
         words = _words(_strings(operation.code))
         for release in releases:
             for key in release.state.models:
                 if key[1] in words and (key[0] == app_label or key[0] in words):
                     found.add(key)
+            found |= _with_table_in(words, release)
+    return found
+
+
+def _with_table_in(words: Collection[str], release: Release) -> set[ModelKey]:
+    """The models of whose rows a table holds parts that is among the words."""
+    found: set[ModelKey] = set()
+    for model in release.apps.get_models(include_auto_created=True):
+        # Quoting folds nothing; what isn't quoted may be in any case.
+        if model._meta.db_table.lower() in words:
+            found |= release.behind(model)
     return found
 
 

@@ -12,6 +12,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ModelState, ProjectState
 from django.db.models import BaseConstraint
+from django.db.transaction import TransactionManagementError
 
 from syzygy.history import ModelKey
 from syzygy.rehearsal.attempts import explain, routed_to
@@ -21,6 +22,7 @@ from syzygy.rehearsal.releases import Release
 from syzygy.rehearsal.residents import Residents
 from syzygy.rehearsal.rows import Rows
 from syzygy.rehearsal.scope import is_opaque
+from syzygy.rehearsal.signals import Terminated
 from syzygy.staging import Step
 
 
@@ -78,9 +80,10 @@ class Walk:
     ) -> None:
         """Deploy ``coming``, which is the older one where the steps go backward."""
         backward = any(step.backward for step in steps)
-        if not backward:
-            self._plant(running, coming)
-        self._see(Point(Phase.START, (running.name,), backward=backward))
+        if backward:
+            self._see(Point(Phase.START, (running.name,), backward=True))
+        else:
+            self.begin(running, coming)
         for step in steps:
             if not step.is_postponed and self.is_complete:
                 self._take(executor, step, Phase.PRE_DEPLOY, running)
@@ -101,6 +104,12 @@ class Walk:
             self.moments.append(Moment(end, failures, models))
             self._residents.forget_what_is_gone(coming)
 
+    def begin(self, running: Release, coming: Release) -> list[Failure]:
+        """See what a release can do on its tables before anything is applied."""
+        self._plant(running, coming)
+        self._see(Point(Phase.START, (running.name,)))
+        return self.moments[-1].failures
+
     def _plant(self, release: Release, other: Release) -> None:
         with routed_to(self._connection.alias):
             self._residents.plant(release, other, self._keys, self._rows[release])
@@ -118,10 +127,12 @@ class Walk:
                 del executor.loader.applied_migrations[step.key]
             else:
                 self._state = executor.apply_migration(self._state, step.migration)
-        except Exception as error:  # noqa: BLE001 - whatever a migration raises
+        except Terminated:
+            raise
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raises
             failure = Failure(
                 Probe("", "", Action.MIGRATE, ""),
-                explain(error),
+                explain(_origin(error)),
                 operation=_raised_by(error),
             )
             self.moments.append(Moment(point, [failure]))
@@ -172,6 +183,16 @@ def _without_dangling(model: ModelState) -> ModelState:
 
 def _fields_of(constraint: BaseConstraint) -> Iterable[str]:
     return getattr(constraint, "fields", ())
+
+
+def _origin(error: BaseException) -> BaseException:
+    """What broke the transaction, where that is all that the error tells."""
+    while isinstance(error, TransactionManagementError):
+        before = error.__cause__ or error.__context__
+        if before is None:
+            break
+        error = before
+    return error
 
 
 def _raised_by(error: BaseException) -> Operation | None:

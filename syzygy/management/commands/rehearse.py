@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 from django.core.management import BaseCommand, CommandError, CommandParser
@@ -87,21 +89,24 @@ class Command(BaseCommand):
 
         def progress(point: Point) -> None:
             name = f" {point.migration}" if point.migration else ""
-            self.stderr.write(f"{rehearsal_report.step_name(point)}{name} ...")
+            step = f"{rehearsal_report.step_name(point)}{name} ..."
+            self.stderr.write(step, style_func=str)
 
+        order = Options(
+            alias=options["database"],
+            since=options["since"],
+            targets=options["targets"],
+            replay=options["replay"],
+            revert=options["revert"],
+            all_models=options["all_models"],
+            keepdb=options["keepdb"],
+        )
         try:
-            rehearsal = rehearse(
-                Options(
-                    alias=options["database"],
-                    since=options["since"],
-                    targets=options["targets"],
-                    replay=options["replay"],
-                    revert=options["revert"],
-                    all_models=options["all_models"],
-                    keepdb=options["keepdb"],
-                ),
-                *([progress] if self._shows_progress(options) else []),
-            )
+            # What migrations print is no part of the report.
+            with redirect_stdout(sys.stderr):
+                rehearsal = rehearse(
+                    order, *([progress] if self._shows_progress(options) else [])
+                )
         except (*USER_ERRORS, *REASONS) as error:
             # Of a scratch database that couldn't be removed after the error.
             notes = getattr(error, "__notes__", ())
