@@ -8,7 +8,7 @@ import shutil
 import sys
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -183,9 +183,12 @@ def open_database() -> Any:
 
 
 def close_database(connection: Any) -> None:
+    # The garbage collector, which may call this, runs in any thread.
+    connection.inc_thread_sharing()
     # That of SQLite keeps databases in memory open.
     BaseDatabaseWrapper.close(connection)
-    del connections[connection.alias]
+    with suppress(AttributeError):
+        del connections[connection.alias]
 
 
 class Project:
