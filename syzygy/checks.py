@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig, apps
+from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import load_command_class
@@ -109,11 +110,15 @@ def check_quorum(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> Iterator[checks.CheckMessage]:
     """E003: a quorum backend that can't be used; and what the backend finds itself."""
-    from syzygy.conf import QUORUM_BACKEND
-    from syzygy.quorum.configuration import make_backend, setting
+    from syzygy.conf import OLD_QUORUM_BACKEND, QUORUM_BACKEND
+
+    names = (QUORUM_BACKEND, OLD_QUORUM_BACKEND)
+    if all(getattr(settings, name, None) is None for name in names):
+        return  # Few projects have one, so that nothing is imported for it.
+    from syzygy.quorum.configuration import make_backend
 
     try:
-        backend = make_backend() if setting() is not None else None
+        backend = make_backend()
     except ImproperlyConfigured as error:
         yield checks.Error(
             str(error),
@@ -122,8 +127,7 @@ def check_quorum(
             id="syzygy.E003",
         )
         return
-    if backend is not None:
-        yield from backend.check()
+    yield from backend.check()
 
 
 def _combine_hint(app_name: str, command: str) -> str:

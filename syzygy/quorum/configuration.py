@@ -9,11 +9,11 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from syzygy.conf import OLD_QUORUM_BACKEND as OLD_SETTING
 from syzygy.conf import QUORUM_BACKEND as SETTING
 from syzygy.quorum.backends.base import QuorumBase, describe
 
-# As older documentation spelt it.
-OLD_SETTING = "MIGRATE_QUORUM_BACKEND"
+# What there is without a setting.
 DEFAULT = "syzygy.quorum.backends.database.DatabaseQuorum"
 
 
