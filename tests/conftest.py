@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 from django.conf import settings as django_settings
-from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from tests import settings
@@ -21,7 +20,6 @@ hypothesis_settings.register_profile(
     parent=hypothesis_settings.default,
     deadline=None,
     max_examples=examples(100),
-    suppress_health_check=[HealthCheck.too_slow],
 )
 hypothesis_settings.load_profile("syzygy")
 

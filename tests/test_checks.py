@@ -547,7 +547,7 @@ def migration_names(draw: st.DrawFn) -> list[str]:
 @given(names=migration_names(), data=st.data())
 @hypothesis_settings(
     max_examples=examples(40),
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_e001_pasting_what_a_hint_says_resolves_the_finding(
     project: Project, names: list[str], data: st.DataObject
