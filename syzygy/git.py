@@ -160,6 +160,19 @@ class Repository:
             raise GitError(_line(done.stderr))
         return {os.fsdecode(path) for path in done.stdout.split(b"\0") if path}
 
+    def hooks(self) -> str:
+        """The folder in which git looks for hooks, wherever people had it look."""
+        # As git runs hooks at the root, that is what a relative "core.hooksPath" means.
+        return self._path("--git-path", "hooks")
+
+    def common(self) -> str:
+        """The folder in which git keeps what all worktrees of the repository share."""
+        return self._path("--git-common-dir")
+
+    def _path(self, *question: str) -> str:
+        answer = os.fsdecode(self._read("rev-parse", *question).removesuffix(b"\n"))
+        return os.path.normpath(os.path.join(self.root, answer))
+
     def _id(self, path: str, blob: Blob) -> str | None:
         """The id that git would give to what the work tree has at the path."""
         file = os.path.join(self.root, path)
