@@ -24,6 +24,7 @@ QUORUM_BACKEND = "MIGRATION_QUORUM_BACKEND"
 # As older documentation spelled it.
 OLD_QUORUM_BACKEND = "MIGRATE_QUORUM_BACKEND"
 LOCK = "MIGRATION_LOCK"
+AUDIT = "SYZYGY_AUDIT"
 
 SETTINGS = (
     OVERRIDE,
@@ -32,12 +33,14 @@ SETTINGS = (
     BASELINE,
     QUORUM_BACKEND,
     LOCK,
+    AUDIT,
 )
 _PREFIXES = (
     "MIGRATION_STAGES",
     "MIGRATION_THIRD_PARTY",
     "MIGRATION_QUORUM",
     "MIGRATION_LOCK",
+    "SYZYGY_",
 )
 _STAGES = 'Stage.PRE_DEPLOY, Stage.POST_DEPLOY, "pre_deploy" or "post_deploy"'
 
@@ -102,9 +105,14 @@ def problems() -> list[Problem]:
         (OVERRIDE, configuration.override),
         (FALLBACK, configuration.fallback),
     ):
-        found += filter(None, (_unknown_key(setting, key) for key in stages))
+        found += filter(None, (unknown_key(setting, key) for key in stages))
     for app_label, name in configuration.baseline.items():
-        found += filter(None, [_unknown_key(BASELINE, f"{app_label}.{name}")])
+        found += filter(None, [unknown_key(BASELINE, f"{app_label}.{name}")])
+    if getattr(settings, AUDIT, None) is not None:
+        # Few projects have it, so that nothing is imported for it.
+        from syzygy.audit import configuration as audit_configuration
+
+        found += audit_configuration.problems()
     return found
 
 
@@ -223,7 +231,7 @@ def _read_stage(
         return None
 
 
-def _unknown_key(setting: str, key: str) -> Problem | None:
+def unknown_key(setting: str, key: str) -> Problem | None:
     """What is wrong with a key that names no installed app, or no migration of it."""
     app_label, _, name = key.partition(".")
     known: Iterable[str]

@@ -19,7 +19,13 @@ class InvalidStage(AmbiguousStage):
 
 
 class AmbiguousPlan(ValueError):
-    """A plan in which a pre-deploy migration needs a post-deploy one."""
+    """A plan in which a pre-deploy migration needs a post-deploy one.
+
+    ``migrations`` are the first such pair, as app labels and names: the pre-deploy one
+    and what it needs.
+    """
+
+    migrations: tuple[tuple[str, str], ...] = ()
 
 
 class QuorumDissolved(RuntimeError):

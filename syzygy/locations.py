@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import sys
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from django.db.migrations import Migration
@@ -20,39 +21,69 @@ class Location(NamedTuple):
     line: int = 0
 
 
+class Definition(NamedTuple):
+    """The file that defines a migration, and the lines in it.
+
+    ``line`` is that of the class; ``operations`` are the first and the last line of
+    each operation, empty where the list isn't written out in the file.
+    """
+
+    path: str = ""
+    source: bytes = b""
+    line: int = 0
+    operations: tuple[tuple[int, int], ...] = ()
+
+    def location(self, position: int | None = None) -> Location:
+        """Where the migration stands, or its operation at a position of the list."""
+        if position is not None and position < len(self.operations):
+            return Location(self.path, self.operations[position][0])
+        return Location(self.path, self.line)
+
+
 def locate(migration: Migration, position: int | None = None) -> Location:
     """Where a migration is defined, or its operation at a position of the list.
 
     The line is that of the class where the list isn't written out in the file.
     """
+    return definition(migration).location(position)
+
+
+def path_of(migration: Migration) -> str:
+    """The file that defines a migration; empty if there is none."""
     module = sys.modules.get(type(migration).__module__)
-    path = getattr(module, "__file__", None)
+    return getattr(module, "__file__", None) or ""
+
+
+def definition(migration: Migration) -> Definition:
+    """What defines a migration, as far as it can be found and read."""
+    path = path_of(migration)
     if not path:
-        return Location()
+        return Definition()
+    source = b""
     try:
         with open(path, "rb") as file:
-            tree = ast.parse(file.read())
+            source = file.read()
+        tree = ast.parse(source)
     except (OSError, SyntaxError, ValueError):
-        return Location(_shown(path), 1)
+        return Definition(_shown(path), source, 1)
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == "Migration":
-            return Location(_shown(path), _line(node, position))
-    return Location(_shown(path), 1)
+            return Definition(_shown(path), source, node.lineno, tuple(_lines(node)))
+    return Definition(_shown(path), source, 1)
 
 
-def _line(node: ast.ClassDef, position: int | None) -> int:
+def _lines(node: ast.ClassDef) -> Iterator[tuple[int, int]]:
+    """The lines of each operation in the body of a migration."""
     for statement in node.body:
         if (
-            position is not None
-            and isinstance(statement, ast.Assign | ast.AnnAssign)
+            isinstance(statement, ast.Assign | ast.AnnAssign)
             and isinstance(statement.value, ast.List)
             and "operations" in map(_name, _targets(statement))
-            and position < len(statement.value.elts)
             # One that is unpacked moves those after it.
             and not any(isinstance(e, ast.Starred) for e in statement.value.elts)
         ):
-            return statement.value.elts[position].lineno
-    return node.lineno
+            for element in statement.value.elts:
+                yield element.lineno, element.end_lineno or element.lineno
 
 
 def _targets(statement: ast.Assign | ast.AnnAssign) -> list[ast.expr]:

@@ -8,6 +8,7 @@ of Django's operations; :func:`register` teaches new ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from typing import TypeVar
 
 from django.db.migrations import operations as django_operations
@@ -74,6 +75,19 @@ def operation_rules(
     if key and history.is_unseen(*key):
         judged = tuple({unless_seen(rule): None for rule in judged})
     return judged or (rules.STATE_ONLY,)
+
+
+def operation_effects(
+    operation: Operation, app_label: str, history: History
+) -> tuple[Rule, ...]:
+    """The rules for what an operation does, whatever stage it declares for itself."""
+    if getattr(operation, "stage", None) is not None:
+        operation = copy(operation)
+        operation.stage = None  # type: ignore[attr-defined] # that it has it was seen
+    try:
+        return operation_rules(operation, app_label, history)
+    except NotAStage:
+        return (rules.UNKNOWN,)
 
 
 def to_stage(value: object) -> Stage | None:

@@ -135,9 +135,11 @@ def stage_plan(
     if conflicts:
         pairs = [(step, steps[needed_by[step.key].last]) for step in conflicts]
         path = _path(conflicts[0].key, steps, needed_by)
-        raise AmbiguousPlan(
+        error = AmbiguousPlan(
             messages.plan_conflict(pairs, path, policy.override, database)
         )
+        error.migrations = (pairs[0][1].key, pairs[0][0].key)
+        raise error
     staged: dict[MigrationKey, Step] = {}
     for key, step in steps.items():
         staged[key] = step

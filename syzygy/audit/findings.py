@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from syzygy.constants import Stage
 from syzygy.locations import Location
+
+NOWHERE = Location()
 
 
 class Severity(enum.Enum):
@@ -42,7 +44,7 @@ class Finding:
     stage: Stage | None = None
     position: int | None = None
     operation: str = ""
-    location: Location = Location()
+    location: Location = NOWHERE
     what: str = ""
     when: str = ""
     why: str = ""
@@ -71,7 +73,7 @@ class Suppressed:
 
     finding: Finding
     reason: str = ""
-    location: Location = Location()
+    location: Location = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class Audit:
     vendor: str
     plan: tuple[Planned, ...] = ()
     findings: tuple[Finding, ...] = ()
-    suppressed: tuple[Suppressed, ...] = field(default=())
+    suppressed: tuple[Suppressed, ...] = ()
     is_release: bool = True
 
     def count(self, severity: Severity) -> int:

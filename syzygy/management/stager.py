@@ -1,8 +1,10 @@
 """Staging the plan that an executor made, by the project's settings."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
-from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations import Migration
+from django.db.migrations.loader import MigrationLoader
 
 from syzygy import conf
 from syzygy.disk import concerns_other_apps
@@ -13,10 +15,25 @@ from syzygy.stages import Decision, Policy
 from syzygy.staging import Plan, Step, decide_plan, stage_plan
 
 
-class PlanStager:
-    """Decides on the migrations of an executor's plan."""
+class Planner(Protocol):
+    """What a plan is made with: an executor, or what stands in for one."""
 
-    def __init__(self, executor: MigrationExecutor, plan: Plan) -> None:
+    @property
+    def loader(self) -> MigrationLoader:
+        """The migrations that there are, and what is applied."""
+
+    @property
+    def connection(self) -> Any:
+        """That of the database that the plan is for."""
+
+
+class PlanStager:
+    """Decides on the migrations of an executor's plan.
+
+    ``before`` are the applied migrations that the decisions depend on, in order.
+    """
+
+    def __init__(self, executor: Planner, plan: Plan) -> None:
         """Decide on them.
 
         Raises :class:`~django.core.exceptions.ImproperlyConfigured` for settings that
@@ -27,6 +44,7 @@ class PlanStager:
         self._graph = executor.loader.graph
         self._applied = executor.loader.applied_migrations
         self._policy = self._read_policy()
+        self.before = self._find_applied() if plan else []
         self.decisions = self._decide() if plan else {}
 
     def stage(self) -> list[Step]:
@@ -34,8 +52,14 @@ class PlanStager:
 
         Raises what :func:`~syzygy.staging.stage_plan` raises.
         """
+        return self.stage_by(self.decisions)
+
+    def stage_by(
+        self, decisions: Mapping[MigrationKey, Decision | AmbiguousStage]
+    ) -> list[Step]:
+        """The same by other decisions than those that were made."""
         return stage_plan(
-            self.plan, self.decisions, self._needs, self._policy, self._database
+            self.plan, decisions, self.needs, self._policy, self._database
         )
 
     def _read_policy(self) -> Policy:
@@ -44,7 +68,7 @@ class PlanStager:
             baselined(configuration.baseline, self._graph.nodes, self._parents)
         )
 
-    def _decide(self) -> dict[MigrationKey, Decision | AmbiguousStage]:
+    def _find_applied(self) -> list[Migration]:
         nodes = self._graph.nodes
         kept = set(without_replaced(nodes, keep=nodes))
         kept |= {(migration.app_label, migration.name) for migration, _ in self.plan}
@@ -52,12 +76,12 @@ class PlanStager:
         if not concerns_other_apps(migration for migration, _ in self.plan):
             labels = {migration.app_label for migration, _ in self.plan}
             applied = {key for key in applied if key[0] in labels}
+        return [nodes[key] for key in topological(sorted(applied), self._parents)]
+
+    def _decide(self) -> dict[MigrationKey, Decision | AmbiguousStage]:
         return decide_plan(
             self.plan,
-            [
-                self._graph.nodes[key]
-                for key in topological(sorted(applied), self._parents)
-            ],
+            self.before,
             History(conf.is_swapped),
             self._policy,
             is_first_deployment=not self._applied,
@@ -66,7 +90,8 @@ class PlanStager:
     def _parents(self, key: MigrationKey) -> Iterable[MigrationKey]:
         return [node.key for node in self._graph.node_map[key].parents]
 
-    def _needs(self, key: MigrationKey) -> Iterable[MigrationKey]:
+    def needs(self, key: MigrationKey) -> Iterable[MigrationKey]:
+        """What has to be applied, or unapplied, directly before a migration."""
         if not self.plan[0][1]:
             return self._parents(key)
         return [node.key for node in self._graph.node_map[key].children]

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from copy import copy
 from typing import Any, NamedTuple
 
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.db.models import ForeignKey
 
-from syzygy import rules
 from syzygy.constants import Stage
 from syzygy.constraints import constraint_fields
 from syzygy.history import History, ModelKey
 from syzygy.rehearsal import scope
 from syzygy.rehearsal.findings import Action, Culprit, Failure, Severity
 from syzygy.rehearsal.releases import touched_models
-from syzygy.requirements import NotAStage, is_opaque, operation_rules
+from syzygy.requirements import is_opaque, operation_effects
 from syzygy.rules import Rule
 from syzygy.staging import Step
 
@@ -51,7 +49,7 @@ def suspects(start: ProjectState, steps: Iterable[Step]) -> list[Suspect]:
                 step,
                 operation,
                 position,
-                _rules(operation, label, history),
+                operation_effects(operation, label, history),
                 models,
                 frozenset(_targets(operation, label, history)),
                 frozenset(before),
@@ -220,17 +218,6 @@ def _is_word(name: str, text: str) -> bool:
     for mark in "\"'`.,()[]":
         text = text.replace(mark, " ")
     return bool({name, f"{name}_id"} & set(text.split()))
-
-
-def _rules(operation: Operation, label: str, history: History) -> tuple[Rule, ...]:
-    """The rules for what an operation does, whatever stage it declares for itself."""
-    if getattr(operation, "stage", None) is not None:
-        operation = copy(operation)
-        operation.stage = None  # type: ignore[attr-defined] # that it has it was seen
-    try:
-        return operation_rules(operation, label, history)
-    except NotAStage:
-        return (rules.UNKNOWN,)
 
 
 def _targets(operation: Operation, label: str, history: History) -> Iterable[ModelKey]:

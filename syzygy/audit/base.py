@@ -1,0 +1,141 @@
+"""What a rule of the audit is, and what it gets to see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, NamedTuple
+
+from django.db.migrations import Migration
+from django.db.migrations.operations.base import Operation
+
+from syzygy.audit.findings import Severity
+from syzygy.constants import Stage
+from syzygy.exceptions import AmbiguousStage
+from syzygy.graph import MigrationKey
+from syzygy.history import History, ModelKey
+from syzygy.rules import Rule
+from syzygy.stages import Decision, describe
+
+
+class Problem(NamedTuple):
+    """What a rule has found.
+
+    ``title`` is one sentence without its full stop; ``what`` breaks, ``when`` and
+    ``why`` are sentences, and so is ``remedy``, which may go on with lines of code,
+    indented by four spaces. ``effect`` is the code of a stage rule that matters;
+    ``severity`` stands in for that of the rule.
+    """
+
+    title: str
+    what: str = ""
+    when: str = ""
+    why: str = ""
+    remedy: str = ""
+    effect: str = ""
+    severity: Severity | None = None
+
+
+@dataclass
+class AuditedMigration:
+    """A migration of the plan.
+
+    ``stage`` is when it runs: ``None`` if the ``decision`` is that this can't be told.
+    ``vendor`` is Django's name of the database: "postgresql", "mysql" for MariaDB, too.
+    ``parts`` are those of all its operations; their history has moved on.
+    """
+
+    migration: Migration
+    decision: Decision | AmbiguousStage
+    stage: Stage | None
+    vendor: str
+    parts: list[AuditedOperation] = field(default_factory=list)
+
+    @property
+    def key(self) -> MigrationKey:
+        """The app label and the name."""
+        return self.migration.app_label, self.migration.name
+
+    def __str__(self) -> str:
+        return str(self.migration)
+
+
+@dataclass
+class AuditedOperation:
+    """An operation that does something, or a part of one that wraps others.
+
+    ``position`` is that of the whole operation in the migration. ``effects`` are the
+    stage rules that it falls under, whatever stage it declares. ``history`` has the
+    models before it; it is good only while the operation is looked at. Of an operation
+    with ``state_only`` no more than the state changes.
+    """
+
+    migration: AuditedMigration
+    position: int
+    operation: Operation
+    effects: Sequence[Rule]
+    history: History
+    state_only: bool = False
+
+    @property
+    def stage(self) -> Stage | None:
+        """When the migration runs."""
+        return self.migration.stage
+
+    @property
+    def vendor(self) -> str:
+        """Django's name of the database."""
+        return self.migration.vendor
+
+    @property
+    def description(self) -> str:
+        """What Django says that it does, in quotes."""
+        return f'"{describe(self.operation)}"'
+
+    @property
+    def model(self) -> ModelKey | None:
+        """The app label and the lower-case name of the model that it is about."""
+        for attribute in ("model_name_lower", "name_lower", "old_name_lower"):
+            name = getattr(self.operation, attribute, None)
+            if name:
+                return self.migration.migration.app_label, name
+        return None
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether its table may have rows: not if the plan creates it."""
+        key = self.model
+        return (
+            key is not None
+            and self.history.has_table(key)
+            and not self.history.is_unseen(*key)
+        )
+
+
+class AuditRule:
+    """The base of all rules of the audit; a project's own derive from it, too.
+
+    A rule has a ``code``: capital letters and digits, where "SZ" is taken. ``name`` is
+    for people, in lower case with hyphens; ``summary`` is one sentence. ``page`` is
+    what ``check_migrations --explain`` prints, in reStructuredText.
+    """
+
+    code: ClassVar[str] = ""
+    name: ClassVar[str] = ""
+    severity: ClassVar[Severity] = Severity.WARNING
+    summary: ClassVar[str] = ""
+    page: ClassVar[str] = ""
+    # Whether it is of a set that somebody has to ask for.
+    strict: ClassVar[bool] = False
+    # The databases that it is about; empty: all of them.
+    vendors: ClassVar[frozenset[str]] = frozenset()
+
+    def check_operation(self, operation: AuditedOperation) -> Iterable[Problem]:
+        """What is wrong with an operation."""
+        del operation
+        return ()
+
+    def check_migration(self, migration: AuditedMigration) -> Iterable[Problem]:
+        """What is wrong with a whole migration, after its operations."""
+        del migration
+        return ()

@@ -1,0 +1,194 @@
+"""Looking at the migrations of a plan with the rules of the audit.
+
+Pure: what the plan is, the stages of its migrations and the state that they begin with
+come as arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from django.db.migrations import Migration
+from django.db.migrations.operations import RunSQL, SeparateDatabaseAndState
+from django.db.migrations.operations.base import Operation
+
+from syzygy.audit.base import AuditedMigration, AuditedOperation, AuditRule, Problem
+from syzygy.audit.findings import Finding
+from syzygy.constants import Stage
+from syzygy.exceptions import AmbiguousStage
+from syzygy.graph import MigrationKey
+from syzygy.history import History
+from syzygy.requirements import is_opaque, operation_effects
+from syzygy.rules import Rule
+from syzygy.stages import Decision, Source, describe, skip
+
+
+class Subject(NamedTuple):
+    """A migration to look at, how its stage came about, and in which it runs."""
+
+    migration: Migration
+    decision: Decision | AmbiguousStage
+    stage: Stage | None
+
+    @property
+    def key(self) -> MigrationKey:
+        """The app label and the name."""
+        return self.migration.app_label, self.migration.name
+
+    @property
+    def predates_adoption(self) -> bool:
+        """Whether the settings say that it is deployed everywhere."""
+        return (
+            isinstance(self.decision, Decision)
+            and self.decision.source is Source.BASELINE
+        )
+
+
+def audit_plan(
+    subjects: Sequence[Subject],
+    history: History,
+    rules: Collection[AuditRule],
+    vendor: str,
+) -> Iterator[Finding]:
+    """What the rules find in the migrations of one release, in their order.
+
+    The running release knows nothing of what these migrations create. ``history`` is
+    the state before the first of them.
+    """
+    keys = frozenset(subject.key for subject in subjects)
+    for subject in subjects:
+        yield from _look(subject, history, rules, vendor, keys)
+
+
+def audit_each(
+    subjects: Iterable[Subject],
+    history: History,
+    rules: Collection[AuditRule],
+    vendor: str,
+) -> Iterator[Finding]:
+    """What the rules find in migrations that are each a release of their own."""
+    for subject in subjects:
+        yield from _look(subject, history, rules, vendor, {subject.key})
+        history.forget_origins()
+
+
+def _look(
+    subject: Subject,
+    history: History,
+    rules: Collection[AuditRule],
+    vendor: str,
+    created: Collection[MigrationKey],
+) -> Iterator[Finding]:
+    """Look at a migration; ``history`` moves on to the state after it."""
+    if subject.predates_adoption:
+        skip(subject.migration, history)
+        return
+    audited = AuditedMigration(
+        subject.migration, subject.decision, subject.stage, vendor
+    )
+    label = subject.migration.app_label
+    for position, operation in enumerate(subject.migration.operations):
+        history.unseen = created
+        has_effect = False
+        for part in parts(audited, position, operation, history):
+            audited.parts.append(part)
+            for rule in rules:
+                for problem in rule.check_operation(part):
+                    yield _finding(rule, problem, audited, position)
+            is_real = not part.state_only and any(r.has_effect for r in part.effects)
+            has_effect = has_effect or is_real
+        history.origin = subject.key if has_effect else None
+        history.advance(operation, label)
+    for rule in rules:
+        for problem in rule.check_migration(audited):
+            yield _finding(rule, problem, audited, None)
+
+
+def parts(
+    audited: AuditedMigration, position: int, operation: Operation, history: History
+) -> Iterator[AuditedOperation]:
+    """An operation, or what it wraps as far as that reaches the database.
+
+    Where that can't be read, its state operations tell what it stands for.
+    """
+    label = audited.migration.app_label
+
+    def leaf(
+        operation: Operation,
+        effects: Iterable[Rule],
+        history: History,
+        *,
+        state_only: bool = False,
+    ) -> AuditedOperation:
+        return AuditedOperation(
+            audited, position, operation, tuple(effects), history, state_only
+        )
+
+    if isinstance(operation, SeparateDatabaseAndState):
+        found = []
+        # A branch serves to tell what is inside; the parts are looked at one by one.
+        for inner, before in _walk(operation.database_operations, label, history):
+            for part in parts(audited, position, inner, before):
+                found.append(part)
+                yield part
+        known = any(
+            rule.has_effect and not is_opaque(rule)
+            for part in found
+            for rule in part.effects
+        )
+        stands_for = bool(found) and not known
+        for inner, before in _walk(operation.state_operations, label, history):
+            effects = operation_effects(inner, label, before)
+            yield leaf(inner, effects, before, state_only=not stands_for)
+    elif isinstance(operation, RunSQL) and operation.state_operations:
+        effects = operation_effects(operation, label, history)
+        inferred = bool(operation.sql) and not _reads_as_sql(effects)
+        if not inferred:
+            yield leaf(operation, effects, history)
+        for inner, before in _walk(operation.state_operations, label, history):
+            inner_effects = operation_effects(inner, label, before)
+            yield leaf(inner, inner_effects, before, state_only=not inferred)
+    else:
+        yield leaf(operation, operation_effects(operation, label, history), history)
+
+
+def _reads_as_sql(effects: Iterable[Rule]) -> bool:
+    """Whether it is the text that told the effects, rather than the state."""
+    return any(rule.code.startswith("run-sql") for rule in effects)
+
+
+def _walk(
+    operations: Sequence[Operation], label: str, history: History
+) -> Iterator[tuple[Operation, History]]:
+    """The operations, each with the state before it; ``history`` stays as it is."""
+    for position, operation in enumerate(operations):
+        yield operation, history
+        if position + 1 < len(operations):
+            history = history if position else history.branch()
+            history.advance(operation, label)
+
+
+def _finding(
+    rule: AuditRule,
+    problem: Problem,
+    audited: AuditedMigration,
+    position: int | None,
+) -> Finding:
+    operations = audited.migration.operations
+    return Finding(
+        code=rule.code,
+        name=rule.name,
+        title=problem.title,
+        severity=problem.severity or rule.severity,
+        app_label=audited.migration.app_label,
+        migration=audited.migration.name,
+        stage=audited.stage,
+        position=position,
+        operation="" if position is None else describe(operations[position]),
+        what=problem.what,
+        when=problem.when,
+        why=problem.why,
+        remedy=problem.remedy,
+        effect=problem.effect,
+    )

@@ -1,0 +1,300 @@
+"""The audit's rules about locks that last as long as a table is big.
+
+What each database does is told in the pages of the rules; ``tests/test_audit_locks.py``
+measures it. SQLite has none of them: whoever writes locks the whole file, always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.db.migrations import (
+    AddConstraint,
+    AddField,
+    AddIndex,
+    AlterField,
+    AlterUniqueTogether,
+)
+from django.db.models import CheckConstraint, ForeignKey
+
+from syzygy import rules
+from syzygy.alterations import (
+    has_db_default,
+    is_constrained,
+    is_generated,
+    is_unique,
+)
+from syzygy.audit import remedies
+from syzygy.audit.base import AuditedOperation, AuditRule, Problem
+from syzygy.history import AnyField
+
+# How many bytes PostgreSQL and MySQL take for a number.
+_SIZES = {
+    "SmallAutoField": 2,
+    "SmallIntegerField": 2,
+    "PositiveSmallIntegerField": 2,
+    "AutoField": 4,
+    "IntegerField": 4,
+    "PositiveIntegerField": 4,
+    "BigAutoField": 8,
+    "BigIntegerField": 8,
+    "PositiveBigIntegerField": 8,
+}
+# Functions whose value differs from row to row, so that each row has to be written.
+_VOLATILE = {"ClockTimestamp", "Random", "RandomUUID", "UUID4", "UUID7"}
+_POSTGRESQL = frozenset({"postgresql"})
+_BOTH = frozenset({"postgresql", "mysql"})
+_WHILE = "While the migration runs, the longer the bigger the table."
+
+
+class _Lock(AuditRule):
+    """What the rules about locks have in common."""
+
+    def check_operation(self, operation: AuditedOperation) -> Iterator[Problem]:
+        """Report what keeps a table locked that may have rows."""
+        if not operation.state_only and operation.has_rows:
+            yield from self.check_lock(operation)
+
+    def check_lock(self, operation: AuditedOperation) -> Iterator[Problem]:
+        """What is wrong with an operation on a table that may have rows."""
+        raise NotImplementedError
+
+
+class TableRewrite(_Lock):
+    """SZ017."""
+
+    code = "SZ017"
+    name = "table-rewrite"
+    vendors = _BOTH
+    summary = "The database writes a whole table anew, and nobody else may use it."
+
+    def check_lock(self, operation: AuditedOperation) -> Iterator[Problem]:
+        """Report what makes PostgreSQL or MySQL write each row anew."""
+        if reason := _why_rewritten(operation):
+            yield Problem(
+                title=f"{operation.description} rewrites the table: {reason}",
+                what="Both releases wait for the table: on MySQL at writing to it.",
+                when=_WHILE,
+                why=f"{reason[0].upper()}{reason[1:]}.",
+                remedy=(
+                    "Add a new column that allows NULL, back-fill it in batches, have "
+                    "the next release use it, and remove the old one after that; or "
+                    "accept it for a small table."
+                ),
+            )
+
+
+class FullScan(_Lock):
+    """SZ018."""
+
+    code = "SZ018"
+    name = "full-scan"
+    vendors = _POSTGRESQL
+    summary = "The database reads a whole table to check it, and nobody may use it."
+
+    def check_lock(self, operation: AuditedOperation) -> Iterator[Problem]:
+        """Report what PostgreSQL checks under the strongest of its locks."""
+        change = operation.operation
+        if rules.SET_NOT_NULL in operation.effects:
+            yield self._problem(operation, "NOT NULL has to hold for each row", _CHECK)
+        elif (
+            isinstance(change, AddConstraint)
+            and isinstance(change.constraint, CheckConstraint)
+            and type(change).__name__ != "AddConstraintNotValid"
+        ):
+            yield self._problem(
+                operation, "the constraint has to hold for each row", _not_valid(change)
+            )
+
+    def _problem(
+        self, operation: AuditedOperation, reason: str, remedy: str
+    ) -> Problem:
+        return Problem(
+            title=f"{operation.description} scans the table: {reason}",
+            what="Both releases wait for the table.",
+            when=_WHILE,
+            why=f"{reason[0].upper()}{reason[1:]}, and locks others out until then.",
+            remedy=remedy,
+        )
+
+
+_CHECK = (
+    "Have a constraint prove it before, which locks nobody out for long: PostgreSQL "
+    "then takes it from there and reads nothing.\n"
+    "    from django.contrib.postgres.operations import AddConstraintNotValid, "
+    "ValidateConstraint\n"
+    "    # one migration each: AddConstraintNotValid(model, CheckConstraint(\n"
+    "    #     condition=Q(field__isnull=False), name=name)),\n"
+    "    # ValidateConstraint(model, name), AlterField, RemoveConstraint(model, name)"
+)
+
+
+def _not_valid(change: AddConstraint) -> str:
+    name = change.constraint.name
+    return (
+        "Add it without the check of old rows, and check them in a migration of its "
+        "own, which lets others read and write:\n"
+        "    from django.contrib.postgres.operations import AddConstraintNotValid\n"
+        f"    AddConstraintNotValid({change.model_name!r}, ...)\n"
+        "    # then, in the next migration\n"
+        "    from django.contrib.postgres.operations import ValidateConstraint\n"
+        f"    ValidateConstraint({change.model_name!r}, {name!r})"
+    )
+
+
+class BlockingIndex(_Lock):
+    """SZ019."""
+
+    code = "SZ019"
+    name = "blocking-index"
+    vendors = _POSTGRESQL
+    summary = "An index is built while nobody may write to the table."
+
+    def check_lock(self, operation: AuditedOperation) -> Iterator[Problem]:
+        """Report indexes that PostgreSQL doesn't build concurrently."""
+        if _builds_index(operation):
+            yield Problem(
+                title=f"{operation.description} builds an index and blocks writes",
+                what="Both releases wait at writing to the table.",
+                when=_WHILE,
+                why=(
+                    "PostgreSQL lets others write meanwhile only if the index is built "
+                    "CONCURRENTLY, which takes no transaction."
+                ),
+                remedy=_concurrently(operation),
+            )
+
+
+class ForeignKeyCheck(_Lock):
+    """SZ020."""
+
+    code = "SZ020"
+    name = "foreign-key-check"
+    vendors = _BOTH
+    summary = "A new foreign key is checked for each row while nobody may write."
+
+    def check_lock(self, operation: AuditedOperation) -> Iterator[Problem]:
+        """Report foreign keys that come into force on a table with rows."""
+        change = operation.operation
+        comes = rules.ADD_DB_CONSTRAINT in operation.effects or (
+            isinstance(change, AddField)
+            and isinstance(change.field, ForeignKey)
+            and is_constrained(change.field)
+        )
+        if comes:
+            yield Problem(
+                title=f"{operation.description} checks a foreign key of each row",
+                what="Both releases wait at writing to the table and to its target.",
+                when=_WHILE,
+                why=(
+                    "A foreign key is checked when it is added. PostgreSQL lets nobody "
+                    "write to either table meanwhile; MySQL copies the table."
+                ),
+                remedy=(
+                    "Add the field with db_constraint=False. On PostgreSQL add the "
+                    "constraint after the rollout, and check it in a migration of its "
+                    "own:\n"
+                    '    migrations.RunSQL("ALTER TABLE ... ADD CONSTRAINT ... FOREIGN '
+                    'KEY ... NOT VALID"),\n'
+                    "    # then, in the next migration\n"
+                    '    migrations.RunSQL("ALTER TABLE ... VALIDATE CONSTRAINT ..."),'
+                ),
+            )
+
+
+def _why_rewritten(operation: AuditedOperation) -> str:
+    """Why each row is written anew; empty if it isn't."""
+    change, key = operation.operation, operation.model
+    if isinstance(change, AddField):
+        return _why_added_slowly(change.field, operation.vendor)
+    if not isinstance(change, AlterField) or key is None:
+        return ""
+    old, new = operation.history.field(key, change.name), change.field
+    if old is None or is_generated(new):
+        return ""
+    sizes = [_SIZES.get(field.get_internal_type()) for field in (old, new)]
+    if all(sizes):
+        return "" if sizes[0] == sizes[1] else "the size of the number changes"
+    if rules.NARROW_TYPE in operation.effects:
+        return "each value has to fit the narrower type"
+    if operation.vendor == "mysql" and rules.WIDEN_TYPE in operation.effects:
+        return _why_widened_slowly(old, new)
+    return ""
+
+
+def _why_added_slowly(field: AnyField, vendor: str) -> str:
+    if is_generated(field):
+        return "the new column is computed for each row" if field.db_persist else ""
+    if vendor == "postgresql" and has_db_default(field) and _varies(field.db_default):
+        return "the DEFAULT is computed for each row"
+    return ""
+
+
+def _why_widened_slowly(old: AnyField, new: AnyField) -> str:
+    """Why MySQL copies the table for more room in a column.
+
+    A text of up to 255 bytes has one byte for its length, and a character has up to
+    four bytes: https://dev.mysql.com/doc/refman/8.4/en/innodb-online-ddl-operations.html
+    """
+    lengths = [field.max_length or 0 for field in (old, new)]
+    is_short = max(lengths) <= 63 or min(lengths) >= 64
+    if is_short and "TextField" not in {
+        old.get_internal_type(),
+        new.get_internal_type(),
+    }:
+        return ""
+    return "its column is stored in another form"
+
+
+def _varies(expression: Any) -> bool:
+    if type(expression).__name__ in _VOLATILE:
+        return True
+    sources = getattr(expression, "get_source_expressions", None)
+    return sources is not None and any(map(_varies, sources()))
+
+
+def _builds_index(operation: AuditedOperation) -> bool:
+    change = operation.operation
+    if isinstance(change, AddIndex):
+        return not type(change).__name__.endswith("Concurrently")
+    if isinstance(change, AddConstraint):
+        return not isinstance(change.constraint, CheckConstraint)
+    if isinstance(change, AddField):
+        field: AnyField = change.field
+        return not field.many_to_many and bool(field.db_index or is_unique(field))
+    if isinstance(change, AlterUniqueTogether):
+        return rules.ADD_UNIQUE_TOGETHER in operation.effects
+    return bool({rules.ADD_UNIQUE, rules.ADD_DB_INDEX} & {*operation.effects})
+
+
+def _concurrently(operation: AuditedOperation) -> str:
+    change = operation.operation
+    if isinstance(change, AddIndex):
+        return (
+            "Build it concurrently, in a migration of its own:\n"
+            f"    atomic = False{_concurrent_code(change)}"
+        )
+    if isinstance(change, AddField):
+        return (
+            "Add the field without the index (db_index=False, unique=False), and build "
+            "that concurrently, in a migration of its own:\n"
+            "    from django.contrib.postgres.operations import AddIndexConcurrently\n"
+            "    atomic = False"
+        )
+    return (
+        "Build a unique index concurrently, and make the constraint of it:\n"
+        "    atomic = False\n"
+        '    migrations.RunSQL("CREATE UNIQUE INDEX CONCURRENTLY i ON t (c)")\n'
+        "    # then, in the next migration, with this operation as state operation\n"
+        '    migrations.RunSQL("ALTER TABLE t ADD CONSTRAINT i UNIQUE USING INDEX i")'
+    )
+
+
+def _concurrent_code(change: AddIndex) -> str:
+    """The code that builds the index concurrently, where psycopg is installed."""
+    try:
+        from django.contrib.postgres.operations import AddIndexConcurrently
+    except ImportError:
+        return ""
+    return remedies.code(AddIndexConcurrently(change.model_name, change.index))

@@ -1,0 +1,164 @@
+"""What is audited: the migrations of a release, or each of them on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from django.apps import apps
+from django.core.management.base import CommandError
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.migrations import Migration
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+from django.db.utils import Error
+
+from syzygy import conf
+from syzygy.graph import MigrationKey, baselined, topological
+from syzygy.management.executor import loading
+from syzygy.rehearsal.start import present_at, with_replaced
+from syzygy.stages import Policy
+from syzygy.staging import Plan
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What to audit.
+
+    Without more it is what isn't applied in the database ``alias``; with ``since`` what
+    isn't there at that git ref; with ``everything`` all there is, each migration as if
+    it were a release of its own. Findings about other migrations than the ``targets``
+    (app labels, or "app_label.migration_name") are left out, if there are any.
+    """
+
+    alias: str = DEFAULT_DB_ALIAS
+    since: str | None = None
+    everything: bool = False
+    targets: Sequence[str] = ()
+
+    @property
+    def scope(self) -> str:
+        """What is audited, in words."""
+        if self.everything:
+            return "all migrations, each on its own"
+        if self.since is not None:
+            return f'the migrations since "{self.since}"'
+        return f'the migrations to apply to "{self.alias}"'
+
+
+class Planner(NamedTuple):
+    """What a plan is made with where there is no database."""
+
+    loader: MigrationLoader
+    connection: Any
+
+
+class Scene(NamedTuple):
+    """The migrations that there are, and the plan among them."""
+
+    planner: MigrationExecutor | Planner
+    plan: Plan
+
+    @property
+    def nodes(self) -> dict[MigrationKey, Migration]:
+        """The migrations of the graph."""
+        nodes: dict[MigrationKey, Migration] = self.planner.loader.graph.nodes
+        return nodes
+
+    def parents(self, key: MigrationKey) -> list[MigrationKey]:
+        """What a migration needs directly."""
+        return [node.key for node in self.planner.loader.graph.node_map[key].parents]
+
+    def policy(self) -> Policy:
+        """What the settings say about stages."""
+        configuration = conf.read()
+        return configuration.policy(
+            baselined(configuration.baseline, self.nodes, self.parents)
+        )
+
+
+def find(selection: Selection) -> Scene:
+    """The migrations to audit.
+
+    Raises :class:`CommandError` for migrations that can't be loaded and for a database
+    that can't be asked, what :func:`~syzygy.rehearsal.start.present_at` raises for a
+    ref, and :class:`InconsistentMigrationHistory`.
+    """
+    if selection.since is None and not selection.everything:
+        return _pending(selection.alias)
+    applied = () if selection.since is None else present_at(selection.since)
+    with loading():
+        loader = _OfflineLoader(applied)
+    nodes, node_map = loader.graph.nodes, loader.graph.node_map
+    order = topological(
+        sorted(nodes), lambda key: [node.key for node in node_map[key].parents]
+    )
+    plan = [
+        (nodes[key], False) for key in order if key not in loader.applied_migrations
+    ]
+    return Scene(Planner(loader, connections[selection.alias]), plan)
+
+
+class _OfflineLoader(MigrationLoader):
+    """Takes migrations for applied that it is told, rather than what a database has.
+
+    Whether those that others replace count is then decided as ever.
+    """
+
+    def __init__(self, applied: Collection[MigrationKey]) -> None:
+        self._told = applied
+        super().__init__(None)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "applied_migrations":
+            # Django sets it to nothing, as there is no connection.
+            value = dict.fromkeys(with_replaced(self._told, self.disk_migrations))
+        super().__setattr__(name, value)
+
+
+def _pending(alias: str) -> Scene:
+    connection = connections[alias]
+    try:
+        with loading():
+            executor = MigrationExecutor(connection)
+        executor.loader.check_consistent_history(connection)
+        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except Error as error:
+        raise CommandError(
+            f'The database "{alias}" can\'t be asked which migrations are applied '
+            f"({' '.join(str(error).split())}). To audit without a database, add "
+            "--since origin/main or --all."
+        ) from error
+    return Scene(executor, plan)
+
+
+def resolve(
+    targets: Sequence[str], known: Collection[MigrationKey]
+) -> Collection[MigrationKey]:
+    """The migrations that are meant by app labels and "app_label.migration_name".
+
+    The begin of a name will do. Raises :class:`CommandError` for what is none.
+    """
+    return {key for target in targets for key in _resolve(target, known)}
+
+
+def _resolve(target: str, known: Collection[MigrationKey]) -> Iterator[MigrationKey]:
+    app_label, dot, name = target.partition(".")
+    of_app = sorted(key for key in known if key[0] == app_label)
+    if app_label not in apps.app_configs:
+        raise CommandError(f'There is no app "{app_label}".')
+    if not dot:
+        yield from of_app
+        return
+    found = [key for key in of_app if key[1] == name] or [
+        key for key in of_app if name and key[1].startswith(name)
+    ]
+    if not found:
+        raise CommandError(
+            f'The app "{app_label}" has no migration whose name begins with "{name}".'
+        )
+    if len(found) > 1:
+        names = ", ".join(f'"{key[1]}"' for key in found)
+        raise CommandError(f'"{target}" may be any of {names}: write more of the name.')
+    yield from found

@@ -1,0 +1,117 @@
+"""What SQL text tightens or rewrites, beside what it drops or renames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from syzygy.sql_scanner import Token, statements
+
+_NAMES = ("word", "name")
+_DATA = {"DELETE", "INSERT", "MERGE", "REPLACE", "UPDATE", "WITH", "TRUNCATE"}
+_CONSTRAINTS = {"CONSTRAINT", "UNIQUE", "CHECK", "FOREIGN", "PRIMARY", "EXCLUDE"}
+
+
+class Effect(NamedTuple):
+    """What a statement does: ``kind`` is "tightens" or "rewrites"."""
+
+    kind: str
+    table: str
+    clause: str
+
+
+def texts(sql: Any) -> Iterator[str]:
+    """The texts in what ``RunSQL`` takes."""
+    for item in sql if isinstance(sql, list | tuple) else [sql]:
+        text = item[0] if isinstance(item, list | tuple) and item else item
+        if isinstance(text, str):
+            yield text
+
+
+def effects(sql: Any) -> list[Effect]:
+    """What the text forbids the running release, and which columns it changes.
+
+    Tables that the text makes itself don't count. No input raises.
+    """
+    found: list[Effect] = []
+    made: set[str] = set()
+    for text in texts(sql):
+        upper = text.upper()
+        if not any(word in upper for word in ("ALTER", "UNIQUE")):
+            continue
+        for tokens in statements(text):
+            found += _read(tokens, made)
+    return found
+
+
+def changes_data(sql: Any) -> bool:
+    """Whether the text has a statement that writes rows."""
+    return any(
+        tokens and tokens[0].word in _DATA
+        for text in texts(sql)
+        for tokens in statements(text)
+    )
+
+
+def _read(tokens: list[Token], made: set[str]) -> Iterator[Effect]:
+    words = [token.word for token in tokens]
+    if words[:1] == ["CREATE"] and "TABLE" in words[:5]:
+        made.add(_name(tokens, words.index("TABLE") + 1)[0])
+    elif words[:3] == ["CREATE", "UNIQUE", "INDEX"] and "ON" in words:
+        table, _ = _name(tokens, words.index("ON") + 1)
+        if table not in made:
+            yield Effect("tightens", table, "CREATE UNIQUE INDEX")
+    elif words[:1] == ["ALTER"] and "TABLE" in words[:3]:
+        table, at = _name(tokens, words.index("TABLE") + 1)
+        if table not in made:
+            for action in _actions(tokens[at:]):
+                yield from _effects_of([token.word for token in action], table)
+
+
+def _effects_of(words: list[str], table: str) -> Iterator[Effect]:
+    """What an action of ALTER TABLE does."""
+    first, text = words[:1], " ".join(words)
+    if first == ["ALTER"] and "SET NOT NULL" in text:
+        yield Effect("tightens", table, "SET NOT NULL")
+    elif first == ["ALTER"] and "DROP DEFAULT" in text:
+        yield Effect("tightens", table, "DROP DEFAULT")
+    elif first == ["ALTER"] and "TYPE" in words[2:]:
+        yield Effect("rewrites", table, "ALTER COLUMN ... TYPE")
+    elif first in (["MODIFY"], ["CHANGE"]):
+        yield Effect("rewrites", table, f"{words[0]} COLUMN")
+        if "NOT NULL" in text and "DEFAULT" not in words:
+            yield Effect("tightens", table, f"{words[0]} COLUMN ... NOT NULL")
+    elif first == ["ADD"] and len(words) > 1:
+        if words[1] in _CONSTRAINTS:
+            yield Effect("tightens", table, f"ADD {words[1]}")
+        elif "NOT NULL" in text and not {"DEFAULT", "GENERATED", "AS"} & {*words}:
+            yield Effect("tightens", table, "ADD COLUMN ... NOT NULL")
+
+
+def _actions(tokens: list[Token]) -> Iterator[list[Token]]:
+    """What is between the commas that aren't in parentheses."""
+    part: list[Token] = []
+    depth = 0
+    for token in tokens:
+        depth += (token.word == "(") - (token.word == ")")
+        if token.word == "," and not depth:
+            yield part
+            part = []
+        else:
+            part.append(token)
+    yield part
+
+
+def _name(tokens: list[Token], at: int) -> tuple[str, int]:
+    """The last part of the name that begins there, and where it ends."""
+    while at < len(tokens) and tokens[at].word in {"IF", "NOT", "EXISTS", "ONLY"}:
+        at += 1
+    name = ""
+    while at < len(tokens) and tokens[at].kind in _NAMES:
+        name = tokens[at].folded
+        at += 1
+        if at < len(tokens) and tokens[at].word == ".":
+            at += 1
+        else:
+            break
+    return name, at

@@ -1,0 +1,85 @@
+"""Telling people what came of an audit."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import OutputWrapper
+from django.core.management.color import Style
+
+from syzygy.audit.findings import Audit, Finding, Severity
+
+_WIDTH = 88
+_INDENT = 10
+
+
+def write(audit: Audit, stdout: OutputWrapper, style: Style) -> None:
+    """Write the findings, the worst first, and what they come to."""
+    styles = {Severity.BREAKING: style.ERROR, Severity.WARNING: style.WARNING}
+    for severity, paint in styles.items():
+        for finding in audit.findings:
+            if finding.severity is severity:
+                _write_finding(finding, stdout, paint)
+    paint = style.ERROR if audit.count(Severity.BREAKING) else style.SUCCESS
+    stdout.write(paint(verdict(audit)))
+    if audit.findings:
+        code = audit.findings[0].code
+        stdout.write(
+            "Explain a rule:\n"
+            f"    python manage.py check_migrations --explain {code}"
+        )
+
+
+def verdict(audit: Audit) -> str:
+    """What it comes to, in one line."""
+    if audit.is_release and not audit.plan and not audit.findings:
+        return f"Nothing to audit in {audit.scope}."
+    breaking = counted(audit.count(Severity.BREAKING), "breaking finding")
+    warnings = counted(audit.count(Severity.WARNING), "warning")
+    suppressed = f", {len(audit.suppressed)} suppressed" if audit.suppressed else ""
+    return f"{breaking}, {warnings}{suppressed}, in {audit.scope}."
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def heading(finding: Finding) -> str:
+    """The one line that tells most of a finding."""
+    severity = finding.severity.value.upper()
+    return f"{severity} {finding.code} {finding.label}: {finding.title}"
+
+
+def _write_finding(finding: Finding, stdout: OutputWrapper, paint: Any) -> None:
+    stdout.write(paint(heading(finding)))
+    for name, text in _rows(finding):
+        first, *rest = text.split("\n")
+        stdout.write(
+            textwrap.fill(
+                first,
+                _WIDTH,
+                initial_indent=f"  {name:{_INDENT - 2}}",
+                subsequent_indent=" " * _INDENT,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        )
+        for line in rest:
+            stdout.write(" " * _INDENT + line)
+    stdout.write("")
+
+
+def _rows(finding: Finding) -> Iterator[tuple[str, str]]:
+    place = finding.location
+    stage = f", {finding.stage.label}" if finding.stage else ""
+    if place.path:
+        yield "where", f"{place.path}:{place.line}{stage}"
+    yield "breaks", finding.what
+    yield "when", finding.when
+    yield "why", finding.why
+    yield "remedy", finding.remedy
+    if finding.sql:
+        yield "sql", "\n".join(finding.sql)
