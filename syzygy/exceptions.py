@@ -30,3 +30,7 @@ class AmbiguousPlan(ValueError):
 
 class QuorumDissolved(RuntimeError):
     """Another party of the quorum failed, or the parties disagree."""
+
+
+class BackfillError(RuntimeError):
+    """A back-fill that can't be done as it is written. What it has filled stays so."""

@@ -1,4 +1,4 @@
-"""Operations that know their stage, or keep a DEFAULT in the database.
+"""Operations that know their stage, fill a field, or keep a DEFAULT in the database.
 
 Since Django has ``db_default``, the last three of the classes below exist for the
 migrations that projects already have: they keep a field's Python default as the
@@ -16,8 +16,26 @@ from django.db.migrations.state import ProjectState
 from django.db.models import ForeignKey
 
 from syzygy.alterations import has_db_default
+from syzygy.backfill import Backfill
 from syzygy.constants import Stage
 from syzygy.history import AnyField
+from syzygy.ordering import AlterOrder, DropOrderDefault, SetOrderDefault
+
+__all__ = [
+    "AddField",
+    "AlterField",
+    "AlterOrder",
+    "Backfill",
+    "DropOrderDefault",
+    "PostAddField",
+    "PreRemoveField",
+    "RenameField",
+    "RenameModel",
+    "SetOrderDefault",
+    "get_post_add_field_operation",
+    "get_pre_add_field_operation",
+    "get_pre_remove_field_operation",
+]
 
 Deconstructed: TypeAlias = tuple[str, Sequence[Any], dict[str, Any]]
 

@@ -20,9 +20,12 @@ from syzygy import rules
 from syzygy.constants import Stage
 from syzygy.history import History
 from syzygy.judges import JUDGES, JUDGES_BY_PATH, Judge, Judged, unless_seen
+from syzygy.own_judges import OWN_JUDGES
 from syzygy.rules import Rule
 
 _JudgeT = TypeVar("_JudgeT", bound=Judge)
+
+JUDGES_BY_PATH.update(OWN_JUDGES)
 
 # What was found for a class, with the attribute that names the model.
 _FOUND: dict[type[Operation], tuple[Judge, str | None]] = {}

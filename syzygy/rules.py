@@ -141,7 +141,8 @@ ADD_ORDER = _pre(
     "until it has one",
     remedy=(
         'Give the new column "_order" a DEFAULT in the database before the '
-        "rollout, and drop that after it."
+        "rollout (AlterOrder of syzygy.operations), and drop that after it "
+        "(DropOrderDefault)."
     ),
 )
 REMOVE_ORDER = _post(
@@ -149,8 +150,8 @@ REMOVE_ORDER = _post(
     'the running release uses the column "_order"',
     "it is NOT NULL, so the new release can't insert until that is relaxed",
     remedy=(
-        'Give the column "_order" a DEFAULT in the database before the rollout, '
-        "and remove it after it."
+        'Give the column "_order" a DEFAULT in the database before the rollout '
+        "(SetOrderDefault of syzygy.operations), and remove it after it (AlterOrder)."
     ),
 )
 
@@ -361,6 +362,9 @@ RUN_SQL_RENAME = _never(
 )
 RUN_PYTHON = _pre(
     "run-python", "Python code runs before the rollout unless a stage is declared"
+)
+BACKFILL = _post(
+    "backfill", "the running release may write more rows that need the value"
 )
 CREATE_EXTENSION = _pre("create-extension", "the new release may rely on it")
 CREATE_COLLATION = _pre("create-collation", "the new release may rely on it")

@@ -53,6 +53,7 @@ pytest_plugins = ["tests.command_fixtures"]
 UNSEEN = {
     "declared-pre": "the rule for what it does is told instead",
     "declared-post": "the rule for what it does is told instead",
+    "backfill": "it shows when the field is made NOT NULL; see test_backfill",
     "alter-unknown": "Django's states don't know what it was before, either",
     "create-extension": "only the application's code relies on it, or a migration",
     "create-collation": "only a migration relies on it, which has to come later",

@@ -79,6 +79,7 @@ EXPECTED = {
     "run-sql-drop": "post",
     "run-sql-rename": "never",
     "run-python": "pre",
+    "backfill": "post",
     "create-extension": "pre",
     "create-collation": "pre",
     "remove-collation": "post",

@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import BaseCommand, CommandError, CommandParser
 from django.db.migrations import exceptions as django_exceptions
 
-from syzygy.exceptions import AmbiguousPlan, AmbiguousStage
+from syzygy.exceptions import AmbiguousPlan, AmbiguousStage, BackfillError
 
 if TYPE_CHECKING:
     from django.db.migrations.executor import MigrationExecutor
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 USER_ERRORS = (
     AmbiguousPlan,
     AmbiguousStage,
+    BackfillError,
     ImproperlyConfigured,
     django_exceptions.BadMigrationError,
     django_exceptions.CircularDependencyError,
@@ -72,6 +73,7 @@ class MigrateMixin(BaseCommand):
         from syzygy.management.executor import staging
         from syzygy.management.report import StageReport
         from syzygy.management.stager import PlanStager
+        from syzygy.progress import telling
 
         pre_deploy, explain = options.get("pre_deploy"), options.get("plan")
         report = StageReport(self.stdout, self.style)
@@ -103,7 +105,11 @@ class MigrateMixin(BaseCommand):
 
         output = None
         try:
-            with coordinating(options, say) as coordinator, staging(stage):
+            with (
+                coordinating(options, say) as coordinator,
+                staging(stage),
+                telling(say),
+            ):
                 output = super().handle(*args, **options)
         except USER_ERRORS as error:
             raise CommandError(str(error)) from error

@@ -11,6 +11,7 @@ from django.db.migrations import RunPython, RunSQL
 from django.db.migrations.operations.base import Operation
 
 from syzygy.history import ModelKey
+from syzygy.operations import Backfill
 from syzygy.rehearsal.releases import Release, parts_of, touched_models
 from syzygy.staging import Step
 
@@ -39,7 +40,7 @@ def models_to_probe(
 
 def is_opaque(operation: Operation) -> bool:
     """Whether an operation may do anything to the rows."""
-    if isinstance(operation, RunPython | RunSQL):
+    if isinstance(operation, RunPython | RunSQL | Backfill):
         return True
     if parts := parts_of(operation):
         return any(map(is_opaque, parts))
