@@ -160,8 +160,7 @@ class Backfill(Operation):
         if self.from_row is not None:
             return filling.to_computed(self.name, self.from_row)
         if callable(self.value):
-            make = self.value
-            return filling.to_computed(self.name, lambda row: make())
+            return filling.to_made(self.name, self.value)
         return filling.to_value(self.name, self.value)
 
     def _rows(

@@ -143,6 +143,12 @@ def to_value(name: str, value: object) -> Change:
     return change
 
 
+def to_made(name: str, make: Callable[[], object]) -> Change:
+    """What gives a field what ``make()`` returns, called for each row."""
+    change = to_computed(name, lambda row: make())
+    return lambda rows: change(rows.only("pk"))
+
+
 def to_computed(name: str, compute: Callable[[Any], object]) -> Change:
     """What gives a field what ``compute(row)`` returns for the row."""
 
