@@ -56,6 +56,13 @@ def named(app_label: str, steps: Iterable[Any]) -> list[Migration]:
     return made
 
 
+def first(app_label: str, operations: Iterable[Operation]) -> Migration:
+    """The migration that makes what there is before a release."""
+    migration = Migration("0001_initial", app_label)
+    vars(migration)["operations"] = list(operations)
+    return migration
+
+
 def audited(
     before: Sequence[Operation],
     *steps: Mapping[str, Any],
@@ -65,8 +72,7 @@ def audited(
     strict: bool = False,
 ) -> list[Finding]:
     """What an audit finds in a release of these steps, after what is before it."""
-    initial = Migration("0001_initial", app_label)
-    initial.operations = list(before)
+    initial = first(app_label, before)
     migrations = named(app_label, steps)
     stager: Any = Stager(migrations, [initial], policy or Policy())
     subjects, extra = released(stager)
@@ -78,8 +84,7 @@ def audited_alone(
     before: Sequence[Operation], *steps: Mapping[str, Any], vendor: str = "postgresql"
 ) -> list[Finding]:
     """The same, where each step is a release of its own."""
-    initial = Migration("0001_initial", APP)
-    initial.operations = list(before)
+    initial = first(APP, before)
     history, subjects = History(), []
     for each in [initial, *named(APP, steps)]:
         decision = decide(each, history, Policy())

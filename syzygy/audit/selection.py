@@ -111,8 +111,8 @@ class _OfflineLoader(MigrationLoader):
         super().__init__(None)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "applied_migrations":
-            # Django sets it to nothing, as there is no connection.
+        if name == "applied_migrations" and value is not None:
+            # Django says that there are none where there is no connection.
             value = dict.fromkeys(with_replaced(self._told, self.disk_migrations))
         super().__setattr__(name, value)
 

@@ -1,0 +1,21 @@
+"""Workflow commands of GitHub, which show the findings at the migrations' lines."""
+
+from __future__ import annotations
+
+from syzygy.audit.findings import Audit
+from syzygy.audit.formats.common import place, plain, verdict
+from syzygy.hosting import github_annotation
+
+
+def render(audit: Audit) -> str:
+    """A line for each finding, and the counts."""
+    lines = [
+        github_annotation(
+            "error" if finding.is_breaking else "warning",
+            f"{finding.code} {finding.name}",
+            plain(finding),
+            place(finding),
+        )
+        for finding in audit.findings
+    ]
+    return "\n".join([*lines, f"{verdict(audit)}."])

@@ -1,0 +1,381 @@
+"""``check_migrations`` in real projects: what is audited, how it ends, what is told."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import override_settings
+
+from syzygy.checks import check_settings
+from tests.command_helpers import ADD, CREATE, REMOVE, RENAME, Project, Source, source
+from tests.services import UNDER_TEST
+
+pytest_plugins = ["tests.command_fixtures"]
+
+# Breaks the running release when it runs before the rollout.
+UNSAFE = 'm.AddField("post", "pages", models.IntegerField(default=0))'
+CODE = "m.RunPython(lambda apps, editor: None)"
+
+
+class Told:
+    """What a command wrote, and its exit code."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def data(self) -> Any:
+        assert self.out, self.err
+        return json.loads(self.out)
+
+    @property
+    def codes(self) -> list[str]:
+        return [finding["code"] for finding in self.data["findings"]]
+
+    @property
+    def labels(self) -> list[str]:
+        return [
+            f"{finding['code']} {finding['app_label']}.{finding['migration']}"
+            for finding in self.data["findings"]
+        ]
+
+
+def check(*arguments: str, form: str = "json", **options: Any) -> Told:
+    """Run the command in the project that is active."""
+    out, err = StringIO(), StringIO()
+    code = 0
+    try:
+        call_command(
+            "check_migrations",
+            *arguments,
+            f"--format={form}",
+            stdout=out,
+            stderr=err,
+            **options,
+        )
+    except SystemExit as error:
+        code = int(str(error.code))
+    except CommandError as error:
+        code = error.returncode
+        err.write(str(error))
+    return Told(code, out.getvalue(), err.getvalue())
+
+
+@contextmanager
+def blog(project: Project, *later: Source | str, **settings: Any) -> Iterator[Project]:
+    """A project with an app whose first migration is applied."""
+    texts: dict[str, Source | str] = {"0001_initial": source(CREATE)}
+    for number, each in enumerate(later, start=2):
+        texts[f"{number:04}_next"] = each
+    project.app("blog", texts)
+    with project.active():
+        call_command("migrate", "blog", "0001", verbosity=0)
+        with override_settings(**settings):
+            yield project
+
+
+# What is audited
+
+
+def test_what_is_not_applied(project: Project) -> None:
+    with blog(project, source(ADD), source(UNSAFE)):
+        told = check()
+        assert told.code == 1
+        assert told.labels == ["SZ007 blog.0003_next"]
+        assert told.data["plan"][0]["migration"] == "blog.0002_next"
+        call_command("migrate", verbosity=0)
+        told = check()
+        assert (told.code, told.codes, told.data["plan"]) == (0, [], [])
+
+
+def test_each_migration_on_its_own(project: Project) -> None:
+    # The model is new to no release here, though no migration is applied.
+    project.app("blog", {"0001_initial": source(CREATE), "0002_next": source(UNSAFE)})
+    with project.active():
+        assert check().codes == []
+        told = check("--all")
+        assert told.labels == ["SZ007 blog.0002_next"]
+        assert not told.data["is_release"]
+
+
+def test_apps_and_migrations(project: Project) -> None:
+    project.app("shop", {"0001_initial": source(CREATE)})
+    with blog(project, source(UNSAFE), source(REMOVE)):
+        everything = check()
+        assert {p["migration"] for p in everything.data["plan"]} == {
+            "blog.0002_next",
+            "blog.0003_next",
+            "shop.0001_initial",
+        }
+        assert check("shop").codes == []
+        assert check("blog.0002").codes == ["SZ007"]
+        assert check("shop", "blog").codes == everything.codes
+
+
+def test_what_a_baseline_covers(project: Project) -> None:
+    with blog(project, source(UNSAFE), MIGRATION_STAGES_BASELINE={"blog": "0002_next"}):
+        assert check().codes == []
+        assert check("--all").codes == []
+
+
+def test_since_a_commit_without_a_database(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.app("blog", {"0001_initial": source(CREATE)})
+    run_git(project.path, "init", "-q")
+    run_git(project.path, "add", ".")
+    run_git(project.path, "commit", "-qm", "A release")
+    project.migrations("blog", {"0002_next": source(UNSAFE)})
+    monkeypatch.chdir(project.path)
+    with project.active():
+        told = check("--since", "HEAD")
+        assert told.labels == ["SZ007 blog.0002_next"]
+        [finding] = told.data["findings"]
+        assert finding["path"] == "blog/migrations/0002_next.py"
+        assert finding["line"] > 1
+        wrong = check("--since", "nowhere")
+        assert (wrong.code, wrong.err.count("\n")) == (2, 0)
+        assert '"nowhere"' in wrong.err
+    monkeypatch.chdir(project.path.parent)
+    with project.active():
+        nowhere = check("--since", "HEAD")
+        assert (nowhere.code, nowhere.err.count("\n")) == (2, 0)
+        assert "is in no git repository" in nowhere.err
+
+
+def run_git(folder: Path, *arguments: str) -> None:
+    who = ["-c", "user.name=A", "-c", "user.email=a@example.com"]
+    subprocess.run(["git", *who, *arguments], cwd=folder, check=True)
+
+
+def test_a_squashed_migration_of_applied_ones(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.app("blog", {"0001_initial": source(CREATE), "0002_next": source(UNSAFE)})
+    run_git(project.path, "init", "-q")
+    run_git(project.path, "add", ".")
+    run_git(project.path, "commit", "-qm", "A release")
+    squashed = source(
+        CREATE,
+        UNSAFE,
+        dependencies=[],
+        replaces='[("blog", "0001_initial"), ("blog", "0002_next")]',
+    )
+    later = source(ADD, dependencies=[("blog", "0001_squashed")])
+    project.migrations("blog", {"0001_squashed": squashed, "0003_next": later})
+    monkeypatch.chdir(project.path)
+    with project.active():
+        told = check("--since", "HEAD")
+        assert [p["migration"] for p in told.data["plan"]] == ["blog.0003_next"]
+
+
+def test_a_conflict(project: Project) -> None:
+    branch = source(ADD, dependencies=[("blog", "0001_initial")])
+    with blog(project, source(UNSAFE)):
+        pass
+    project.migrations("blog", {"0003_next": branch})
+    with project.active():
+        told = check()
+        assert "SZ001" in told.codes
+        [finding] = [f for f in told.data["findings"] if f["code"] == "SZ001"]
+        assert "makemigrations --merge blog" in finding["remedy"]
+
+
+def test_a_plan_that_no_stage_suits(project: Project) -> None:
+    needy = source(ADD)
+    with blog(project, source(REMOVE), needy):
+        told = check()
+        assert told.labels[0] == "SZ003 blog.0003_next"
+        assert 'needs "blog.0002_next"' in told.data["findings"][0]["title"]
+
+
+def test_a_migration_that_no_stage_suits(project: Project) -> None:
+    with blog(project, source(ADD, REMOVE), source(RENAME)):
+        told = check()
+        assert told.labels == ["SZ002 blog.0002_next", "SZ006 blog.0003_next"]
+        assert [planned["stage"] for planned in told.data["plan"]] == [None, None]
+
+
+# How it ends
+
+
+def test_levels(project: Project) -> None:
+    with blog(project, source(CODE)):
+        assert set(check().codes) == {"SZ012", "SZ015"}
+        assert check().code == 0
+        assert check("--fail-level", "warning").code == 1
+        with override_settings(SYZYGY_AUDIT={"FAIL_LEVEL": "warning"}):
+            assert check().code == 1
+            assert check("--fail-level", "breaking").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], 'There is no app "nowhere".'),
+        (["blog.0009"], 'no migration whose name begins with "0009"'),
+        (["blog.0"], "write more of the name"),
+        (["--explain", "SZ999"], 'There is no rule "SZ999"'),
+        (["--output", "/nowhere/report"], "can't be written to"),
+    ],
+    ids=str,
+)
+def test_bad_input(project: Project, arguments: list[str], said: str) -> None:
+    with blog(project, source(ADD)):
+        told = check(*arguments)
+        assert told.code == 2
+        assert said in told.err
+        assert "\n" not in told.err
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"IGNORED": {}},
+        {"IGNORE": {"nowhere": ["SZ012"]}},
+        {"IGNORE": {"blog": ["SZ999"]}},
+        {"IGNORE": {"blog": "SZ012"}},
+        {"IGNORE": ["SZ012"]},
+        {"RULES": "a.b"},
+        {"RULES": ["nowhere.Rule"]},
+        {"RULES": ["django.db.models.Model"]},
+        {"RULES": ["syzygy.audit.code_rules.Irreversible"]},
+        {"MIGRATE": "sometimes"},
+        {"FAIL_LEVEL": "bad"},
+        ["SZ012"],
+    ],
+    ids=str,
+)
+def test_bad_settings(project: Project, settings: Any) -> None:
+    with blog(project, source(ADD), SYZYGY_AUDIT=settings):
+        told = check()
+        assert (told.code, told.err.count("\n")) == (2, 0)
+        assert '"SYZYGY_AUDIT"' in told.err
+        [problem] = check_settings(None)
+        assert (problem.id, problem.obj) == ("syzygy.E002", "SYZYGY_AUDIT")
+
+
+def test_an_unknown_format_is_wrong_usage(project: Project) -> None:
+    project.app("blog", {"0001_initial": source(CREATE)})
+    result = project.manage("check_migrations", "--format", "nonsense")
+    assert result.returncode == 2
+    assert "nonsense" in result.stderr
+
+
+# Suppressions
+
+
+def test_a_comment_at_the_operation(project: Project) -> None:
+    text = source(UNSAFE).text(("blog", "0001_initial"))
+    commented = text.replace(
+        f"[{UNSAFE}]",
+        f"[\n        # syzygy: ignore[SZ007] it is read only\n        {UNSAFE}\n    ]",
+    )
+    assert commented != text
+    with blog(project, commented):
+        told = check()
+        assert (told.code, told.codes) == (0, [])
+        [suppressed] = told.data["suppressed"]
+        assert suppressed["reason"] == "it is read only"
+        assert suppressed["line"] == 7
+        stale = commented.replace(UNSAFE, ADD)
+        (project.path / "blog/migrations/0002_next.py").write_text(stale)
+    with project.active():
+        assert check().labels == ["SZ000 blog.0002_next"]
+
+
+def test_a_setting(project: Project) -> None:
+    ignored = {"IGNORE": {"blog": ["SZ007"], "*": ["SZ015"]}}
+    with blog(project, source(UNSAFE), SYZYGY_AUDIT=ignored):
+        assert check().codes == []
+        told = check("--all")
+        # Nothing is irreversible.
+        assert told.codes == ["SZ000"]
+        assert '"SZ015" for "*"' in told.data["findings"][0]["title"]
+
+
+# What is told
+
+
+def test_text(project: Project) -> None:
+    with blog(project, source(UNSAFE), source(CODE)):
+        told = check(form="text")
+        lines = told.out.splitlines()
+        assert lines[0].startswith("BREAKING SZ007 blog.0002_next: ")
+        assert "db_default=0" in told.out
+        assert "1 breaking finding, 2 warnings, in the migrations to" in told.out
+        assert "check_migrations --explain SZ007" in lines[-1]
+        path = project.path / "report.txt"
+        assert check("--output", str(path), form="text").out == ""
+        assert path.read_text() == told.out
+
+
+def test_statements_at_verbosity_2(project: Project) -> None:
+    with blog(project, source(UNSAFE), source(CODE)):
+        assert check().data["findings"][0]["sql"] == []
+        unsafe, *code = check(verbosity=2).data["findings"]
+        assert "pages" in " ".join(unsafe["sql"])
+        assert [finding["sql"] for finding in code] == [[], []]
+
+
+def test_a_rule_is_explained(project: Project) -> None:
+    project.installed = ["syzygy"]
+    with project.active():
+        told = check("--explain", "sz007", form="text")
+        assert told.code == 0
+        assert told.out.startswith("SZ007")
+        assert "::" not in told.out
+
+
+def test_a_baseline_to_paste(project: Project) -> None:
+    with blog(project, source(UNSAFE)):
+        line = check("--write-baseline").out.strip()
+        assert line == 'MIGRATION_STAGES_BASELINE = {"blog": "0001_initial"}'
+        line = check("--write-baseline", "--all").out.strip()
+        assert line == 'MIGRATION_STAGES_BASELINE = {"blog": "0002_next"}'
+
+
+def test_strict(project: Project) -> None:
+    with blog(project, source(ADD), source(UNSAFE)):
+        assert check("--strict").labels == [
+            "SZ007 blog.0003_next",
+            "SZ100 blog.0003_next",
+        ]
+
+
+def test_a_rule_of_the_project(project: Project) -> None:
+    project.write(
+        "house.py",
+        "from syzygy.audit.base import AuditRule, Problem\n"
+        "class NoSlugs(AuditRule):\n"
+        "    code, name, summary = 'HOUSE1', 'no-slugs', 'Slugs are banned.'\n"
+        "    def check_operation(self, operation):\n"
+        "        if getattr(operation.operation, 'name', '') == 'slug':\n"
+        "            yield Problem('Slugs are banned')\n",
+    )
+    with blog(project, source(ADD), SYZYGY_AUDIT={"RULES": ["house.NoSlugs"]}):
+        assert check().labels == ["HOUSE1 blog.0002_next"]
+        assert "Slugs are banned." in check("--explain", "HOUSE1", form="text").out
+
+
+def test_a_database_that_is_not_there(project: Project) -> None:
+    if UNDER_TEST == "sqlite":
+        pytest.skip("SQLite makes it.")
+    project.app("blog", {"0001_initial": source(CREATE), "0002_next": source(UNSAFE)})
+    project.databases = {
+        **project.databases,
+        "default": {**project.databases["default"], "NAME": "syzygy_nowhere"},
+    }
+    result = project.manage("check_migrations")
+    assert result.returncode == 2
+    assert "add --since" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert project.manage("check_migrations", "--all").returncode == 1
