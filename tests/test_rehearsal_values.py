@@ -85,6 +85,9 @@ if ON_POSTGRESQL:
         "dates": postgres.DateRangeField(),
         "moments": postgres.DateTimeRangeField(),
     }
+# What fits depends on the version of MariaDB, which it is asked for.
+pytestmark = pytest.mark.django_db
+
 # As many as there are, if they are few.
 FEW = {"boolean": 2}
 
