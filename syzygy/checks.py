@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,21 @@ COMMANDS = ("migrate",)
 # More ambiguous migrations than these are told in one message.
 MANY = 5
 
+_is_left_to_plan: ContextVar[bool] = ContextVar("syzygy_left_to_plan", default=False)
+
+
+@contextmanager
+def leaving_stages_to_plan() -> Iterator[None]:
+    """Have :func:`check_stages` find nothing, for a command that asks its plan instead.
+
+    A plan has few migrations where the check judges the whole history.
+    """
+    token = _is_left_to_plan.set(True)
+    try:
+        yield
+    finally:
+        _is_left_to_plan.reset(token)
+
 
 def check_settings(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
@@ -39,6 +56,8 @@ def check_stages(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> Iterator[checks.CheckMessage]:
     """E001: a migration whose stage can't be told and that no fallback covers."""
+    if _is_left_to_plan.get():
+        return
     from syzygy import conf
     from syzygy.inspection import Inspection
 

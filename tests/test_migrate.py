@@ -649,14 +649,51 @@ def test_options_that_only_django_s_command_has(blog: Project) -> None:
 
 
 def test_checks_run_before_the_command(blog: Project) -> None:
-    blog.migrations(
-        "blog", {"0005_both": source(ADD_MORE, 'm.RemoveField("post", "body")')}
-    )
+    blog.settings["MIGRATION_STAGES_OVERRIDE"] = {"blog": "sometime"}
     result = blog.manage("migrate", "--pre-deploy")
     assert result.returncode == 1
     assert "SystemCheckError" in result.stderr
-    assert "(syzygy.E001)" in result.stderr
+    assert "(syzygy.E002)" in result.stderr
     assert dump() == {}
+
+
+BOTH = source(ADD_MORE, 'm.RemoveField("post", "body")')
+
+
+@pytest.fixture
+def ambiguous(blog: Project) -> Project:
+    """Return a deployed project with a new migration that has no stage."""
+    blog.call("migrate", verbosity=0)
+    blog.migrations("blog", {"0005_both": BOTH})
+    return blog
+
+
+@pytest.mark.parametrize("arguments", [["--pre-deploy"], [], ["--plan"]])
+def test_ambiguous_migration_that_is_planned(
+    ambiguous: Project, arguments: list[str]
+) -> None:
+    before = dump()
+    result = ambiguous.manage("migrate", *arguments)
+    assert result.returncode == 1
+    assert "SystemCheckError" in result.stderr
+    assert result.stderr.count("(syzygy.E001)") == 1
+    assert dump() == before
+
+
+def test_ambiguous_migration_that_is_silenced(ambiguous: Project) -> None:
+    ambiguous.settings["SILENCED_SYSTEM_CHECKS"] = ["syzygy.E001"]
+    result = ambiguous.manage("migrate", "--pre-deploy")
+    assert result.returncode == 1
+    assert result.stderr.startswith("CommandError: The stage of migration ")
+    assert ambiguous.manage("migrate").returncode == 0
+
+
+def test_ambiguous_migration_that_is_applied(ambiguous: Project) -> None:
+    assert ambiguous.manage("migrate", "--skip-checks").returncode == 0
+    ambiguous.migrations("blog", {"0006_more": source(STATE_ONLY)})
+    assert ambiguous.manage("migrate", "--pre-deploy").returncode == 0
+    # It is for the check to tell.
+    assert "(syzygy.E001)" in ambiguous.manage("check").stderr
 
 
 # Several databases

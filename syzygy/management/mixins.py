@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import BaseCommand, CommandError, CommandParser
 from django.db.migrations import exceptions as django_exceptions
 
+from syzygy.checks import TAG, leaving_stages_to_plan
 from syzygy.exceptions import AmbiguousPlan, AmbiguousStage, BackfillError
-
-if TYPE_CHECKING:
-    from django.db.migrations.executor import MigrationExecutor
-
-    from syzygy.staging import Plan
 
 # What is wrong with the project, the database or the command line, not with the code.
 USER_ERRORS = (
@@ -63,6 +60,11 @@ class MigrateMixin(BaseCommand):
             ),
         )
 
+    def check(self, *args: Any, **kwargs: Any) -> None:
+        """Django's, which leaves the stages of migrations to the plan that follows."""
+        with leaving_stages_to_plan():
+            super().check(*args, **kwargs)
+
     def handle(self, *args: Any, **options: Any) -> str | None:
         """Run the command on the part of its plan that the stage allows.
 
@@ -71,32 +73,11 @@ class MigrateMixin(BaseCommand):
         # Not imported at the top: checks load the command without running it.
         from syzygy.management.coordination import coordinating
         from syzygy.management.executor import staging
+        from syzygy.management.planning import Planning
         from syzygy.management.report import StageReport
-        from syzygy.management.stager import PlanStager
         from syzygy.progress import telling
 
-        pre_deploy, explain = options.get("pre_deploy"), options.get("plan")
         report = StageReport(self.stdout, self.style)
-
-        is_pruning = options.get("prune") and not (
-            explain or options.get("check_unapplied")
-        )
-        made_plan = False
-
-        def stage(executor: MigrationExecutor, plan: Plan) -> Plan:
-            nonlocal made_plan
-            made_plan = True
-            if pre_deploy and not is_pruning:
-                report.steps = PlanStager(executor, plan).stage()
-                plan = [
-                    (step.migration, step.backward)
-                    for step in report.steps
-                    if not step.is_postponed
-                ]
-            elif explain:
-                report.decisions = PlanStager(executor, plan).decisions
-                report.plan = plan
-            return coordinator.agree(executor, plan)
 
         def say(text: str) -> None:
             if options["verbosity"] >= 1:
@@ -105,21 +86,21 @@ class MigrateMixin(BaseCommand):
 
         output = None
         try:
-            with (
-                coordinating(options, say) as coordinator,
-                staging(stage),
-                telling(say),
-            ):
-                output = super().handle(*args, **options)
+            with coordinating(options, say) as coordinator:
+                planning = Planning(
+                    options, report, partial(super().check, tags=[TAG]), coordinator
+                )
+                with staging(planning.stage), telling(say):
+                    output = super().handle(*args, **options)
         except USER_ERRORS as error:
             raise CommandError(str(error)) from error
         finally:
-            if explain:
+            if options.get("plan"):
                 report.write_stages()
-            if explain or self._applies(options):
+            if options.get("plan") or self._applies(options):
                 report.write_postponed()
 
-        if pre_deploy and not made_plan:
+        if options.get("pre_deploy") and not planning.has_plan:
             raise CommandError(
                 f'The command "{type(self).__module__}" makes no plan as Django\'s '
                 '"migrate" does, so --pre-deploy had no effect on it.'

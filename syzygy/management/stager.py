@@ -47,6 +47,11 @@ class PlanStager:
         self.before = self._find_applied() if plan else []
         self.decisions = self._decide() if plan else {}
 
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether the stage of a migration can't be told."""
+        return any(isinstance(d, AmbiguousStage) for d in self.decisions.values())
+
     def stage(self) -> list[Step]:
         """What becomes of each migration before the rollout.
 

@@ -1,0 +1,68 @@
+"""What ``migrate`` makes of the plan that Django's executor made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.db.migrations.executor import MigrationExecutor
+
+from syzygy.management.coordination import Coordinator
+from syzygy.management.report import StageReport
+from syzygy.management.stager import PlanStager
+from syzygy.staging import Plan
+
+
+class Planning:
+    """Stages plans as the options of the command want it, and has them agreed upon.
+
+    What is found goes to the ``report``; ``check`` runs the system checks of this app,
+    and raises if one of them fails.
+    """
+
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        report: StageReport,
+        check: Callable[[], None],
+        coordinator: Coordinator,
+    ) -> None:
+        self.has_plan = False
+        self._report = report
+        self._check = check
+        self._coordinator = coordinator
+        self._pre_deploy = bool(options.get("pre_deploy"))
+        self._explain = bool(options.get("plan"))
+        # Left out by whoever calls the command from Python, as Django's checks are.
+        self._is_checked = not options.get("skip_checks")
+        self._is_pruning = options.get("prune") and not (
+            self._explain or options.get("check_unapplied")
+        )
+
+    def stage(self, executor: MigrationExecutor, plan: Plan) -> Plan:
+        """What of a plan to apply now.
+
+        Raises what :class:`~syzygy.management.stager.PlanStager` and the checks do.
+        """
+        self.has_plan = True
+        if not self._is_pruning:
+            plan = self._stage(executor, plan)
+        return self._coordinator.agree(executor, plan)
+
+    def _stage(self, executor: MigrationExecutor, plan: Plan) -> Plan:
+        if not (self._pre_deploy or self._explain or self._is_checked):
+            return plan
+        stager = PlanStager(executor, plan)
+        if self._is_checked and stager.is_ambiguous:
+            # It tells what to do about all of them, unless it is silenced.
+            self._check()
+        if self._pre_deploy:
+            steps = self._report.steps = stager.stage()
+            return [
+                (step.migration, step.backward)
+                for step in steps
+                if not step.is_postponed
+            ]
+        if self._explain:
+            self._report.decisions, self._report.plan = stager.decisions, plan
+        return plan
