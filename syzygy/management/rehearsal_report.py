@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import OutputWrapper
 from django.core.management.color import Style, no_style
 
+from syzygy.hosting import github_annotation
 from syzygy.locations import Location, locate
 from syzygy.rehearsal.findings import (
     Action,
@@ -230,17 +231,14 @@ def github_annotations(rehearsal: Rehearsal) -> Iterator[str]:
     for finding in rehearsal.findings:
         place = _location(finding.culprit)
         kind = "error" if finding.severity is Severity.BREAKS else "warning"
-        properties = {"title": f"rehearse: {finding.severity.value}"}
-        if place.path:
-            properties = {"file": place.path, "line": str(place.line), **properties}
-        shown = ",".join(f"{k}={_escaped(v, ':,')}" for k, v in properties.items())
         rows = [f"{name}: {text}" for name, text in _rows(finding)]
         text = "\n".join([f"{sentence(finding)}.", *rows])
-        yield f"::{kind} {shown}::{_escaped(text)}"
+        title = f"rehearse: {finding.severity.value}"
+        yield github_annotation(kind, title, text, place)
     for item in rehearsal.not_probed:
-        yield f"::notice title=rehearse%3A not probed::{_escaped(_told(item))}"
+        yield github_annotation("notice", "rehearse: not probed", _told(item))
     for note in rehearsal.notes:
-        yield f"::notice title=rehearse::{_escaped(note)}"
+        yield github_annotation("notice", "rehearse", note)
 
 
 def _told(item: NotProbed) -> str:
@@ -285,10 +283,3 @@ def _finding_data(finding: Finding) -> dict[str, Any]:
         "why": culprit.why if culprit and culprit.rule else None,
         "way_out": finding.way_out or None,
     }
-
-
-def _escaped(text: str, marks: str = "") -> str:
-    """What GitHub's runner turns back: percent signs, ends of lines, and ``marks``."""
-    for mark in "%\r\n" + marks:
-        text = text.replace(mark, f"%{ord(mark):02X}")
-    return text

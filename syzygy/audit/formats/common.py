@@ -9,23 +9,8 @@ from collections.abc import Iterable, Iterator
 
 from django.conf import settings
 
-from syzygy.audit.findings import Audit, Finding, Severity
+from syzygy.audit.findings import Finding
 from syzygy.locations import Location
-
-
-def verdict(audit: Audit) -> str:
-    """The counts, as a sentence without its full stop."""
-    counts = [
-        (audit.count(Severity.BREAKING), "breaking finding"),
-        (audit.count(Severity.WARNING), "warning"),
-        (len(audit.suppressed), "suppressed"),
-    ]
-    parts = [
-        f"{number} {noun}{'s' * (number != 1 and noun != 'suppressed')}"
-        for number, noun in counts
-        if number or noun == "breaking finding"
-    ]
-    return ", ".join(parts)
 
 
 def timing(finding: Finding) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from syzygy.audit.findings import Audit
-from syzygy.audit.formats.common import place, plain, verdict
+from syzygy.audit.formats.common import place, plain
 from syzygy.hosting import github_annotation
+from syzygy.management.audit_report import verdict
 
 
 def render(audit: Audit) -> str:
@@ -18,4 +19,4 @@ def render(audit: Audit) -> str:
         )
         for finding in audit.findings
     ]
-    return "\n".join([*lines, f"{verdict(audit)}."])
+    return "\n".join([*lines, verdict(audit)])

@@ -13,10 +13,11 @@ from html import escape
 from itertools import groupby
 
 from syzygy.audit.findings import Audit, Finding, Planned
-from syzygy.audit.formats.common import paragraphs, verdict
+from syzygy.audit.formats.common import paragraphs
 from syzygy.constants import Stage
 from syzygy.hosting import hosted_path
 from syzygy.locations import Location
+from syzygy.management.audit_report import verdict
 
 # For scripts that replace their comment.
 MARK = "<!-- syzygy: check_migrations -->"
@@ -36,7 +37,7 @@ _STAGES = (
 
 def render(audit: Audit) -> str:
     """The verdict, the plan as a table and as a graph, and the findings."""
-    parts = [MARK, f"### Migrations: {verdict(audit)}", f"{_prose(audit.scope)}."]
+    parts = [MARK, "### Audit of the migrations", _prose(verdict(audit))]
     if audit.is_release and audit.plan:
         parts += _plan(audit)
     length = sum(map(len, parts))
@@ -173,7 +174,7 @@ def _prose(text: str) -> str:
     line = re.sub(r"([\\`*_\[\]~$#])", r"\\\1", _line(text))
     line = escape(line, quote=False).replace("|", "&#124;")
     # At the beginning these make a list, a heading, or an order to GitLab: "/close".
-    line = re.sub(r"^[/+=\d-]", lambda match: _entity(match[0]), line)
+    line = re.sub(r"^(\d*)([/+=.)-])", lambda m: m[1] + _entity(m[2]), line)
     # What follows isn't somebody to notify then, nor an address.
     return line.replace("@", "@\u200b").replace("://", ":\u200b//")
 

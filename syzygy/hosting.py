@@ -1,0 +1,52 @@
+"""What the services take that host repositories and run the checks of what is in them.
+
+They show a finding at its line, if they are told the file as they know it: by its path
+below the top of the repository.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from syzygy.locations import Location
+
+
+def hosted_path(path: str) -> str:
+    """The path of a file as the service has it, with slashes.
+
+    It stays absolute for what is neither in the repository nor below the current
+    folder. ``path`` is that of a :class:`Location`.
+    """
+    here = Path.cwd()
+    file = here / path
+    # A worktree and a submodule have a file of that name.
+    roots = (up for up in (here, *here.parents) if os.path.lexists(up / ".git"))
+    root = next(roots, here)
+    try:
+        return file.relative_to(root).as_posix()
+    except ValueError:
+        return file.as_posix()
+
+
+def github_annotation(
+    kind: str, title: str, text: str, place: Location | None = None
+) -> str:
+    """The workflow command of GitHub that shows a text, at a line if there is one.
+
+    ``kind`` is "error", "warning" or "notice".
+    """
+    # https://docs.github.com/actions/reference/workflow-commands-for-github-actions
+    properties = {"title": title}
+    if place and place.path:
+        path = hosted_path(place.path)
+        properties = {"file": path, "line": str(place.line), **properties}
+    shown = ",".join(f"{k}={_escaped(v, ':,')}" for k, v in properties.items())
+    return f"::{kind} {shown}::{_escaped(text)}"
+
+
+def _escaped(text: str, marks: str = "") -> str:
+    """What GitHub's runner turns back: percent signs, ends of lines, and ``marks``."""
+    for mark in "%\r\n" + marks:
+        text = text.replace(mark, f"%{ord(mark):02X}")
+    return text
