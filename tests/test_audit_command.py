@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 from django.test import override_settings
 
 from syzygy.checks import check_settings
@@ -379,3 +381,73 @@ def test_a_database_that_is_not_there(project: Project) -> None:
     assert "add --since" in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert project.manage("check_migrations", "--all").returncode == 1
+
+
+# What "migrate" does about it
+
+
+def migrate(*arguments: str) -> Told:
+    out, err = StringIO(), StringIO()
+    code = 0
+    try:
+        call_command("migrate", *arguments, stdout=out, stderr=err)
+    except SystemExit as error:
+        code = int(str(error.code))
+    except CommandError as error:
+        code = error.returncode
+        err.write(str(error))
+    return Told(code, out.getvalue(), err.getvalue())
+
+
+def applied() -> set[str]:
+    recorded = MigrationRecorder(connection).applied_migrations()
+    return {name for label, name in recorded if label == "blog"}
+
+
+def test_migrate_warns(project: Project) -> None:
+    # The second finding is about what is postponed: afterwards it is too late.
+    state_only = 'm.RemoveField("post", "body")'
+    with blog(project, source(UNSAFE), source(CODE), source(state_only)):
+        told = migrate("--pre-deploy", "--plan")
+        assert [line.split()[0] for line in told.err.splitlines()[:2]] == [
+            "SZ007",
+            "SZ009",
+        ]
+        assert migrate("--pre-deploy", "--check").err == ""
+        told = migrate("--pre-deploy")
+        assert told.code == 0
+        assert "SZ007 blog.0002_next" in told.err
+        assert "python manage.py check_migrations" in told.err
+        assert "SZ012" not in told.err
+        assert applied() == {"0001_initial", "0002_next", "0003_next"}
+        assert migrate().err == ""
+
+
+def test_migrate_refuses(project: Project) -> None:
+    with blog(project, source(UNSAFE), source(REMOVE)):
+        for settings, arguments in (
+            ({}, ["--audit"]),
+            ({"MIGRATE": "refuse"}, []),
+            ({"MIGRATE": "off"}, ["--audit"]),
+        ):
+            with override_settings(SYZYGY_AUDIT=settings):
+                told = migrate("--pre-deploy", *arguments)
+                assert told.code == 1
+                assert "refuses this plan" in told.err
+                assert applied() == {"0001_initial"}
+        told = migrate("--audit")
+        assert "add that" in told.err
+        with override_settings(SYZYGY_AUDIT={"IGNORE": {"blog": ["SZ007"]}}):
+            assert migrate("--pre-deploy", "--audit").code == 0
+        # Going back is what one does when something is broken.
+        assert migrate("blog", "0001", "--pre-deploy", "--audit").code == 0
+
+
+def test_migrate_says_nothing(project: Project) -> None:
+    with blog(project, source(UNSAFE), SYZYGY_AUDIT={"MIGRATE": "off"}):
+        assert migrate("--pre-deploy").err == ""
+        migrate("blog", "0001")
+    with project.active():
+        assert migrate("--pre-deploy", "--verbosity=0").err == ""
+        migrate("blog", "0001")
+        assert migrate("--pre-deploy", "--fake").err == ""

@@ -31,7 +31,7 @@ class MigrateMixin(BaseCommand):
     """Adds stages, a lock and the quorum to a ``migrate`` derived from Django's."""
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add ``--pre-deploy`` and those of the quorum."""
+        """Add ``--pre-deploy``, ``--audit`` and those of the quorum."""
         super().add_arguments(parser)
         parser.add_argument(
             "--pre-deploy",
@@ -40,6 +40,11 @@ class MigrateMixin(BaseCommand):
                 "Apply only what the new release needs and the running one survives, "
                 "before the rollout; run migrate without it afterwards."
             ),
+        )
+        parser.add_argument(
+            "--audit",
+            action="store_true",
+            help="With --pre-deploy: refuse a plan that breaks one of the releases.",
         )
         parser.add_argument(
             "--quorum",
@@ -84,11 +89,20 @@ class MigrateMixin(BaseCommand):
                 self.stdout.write(text)
                 self.stdout.flush()
 
+        def warn(text: str) -> None:
+            self.stderr.write(self.style.WARNING(text), style_func=str)
+
+        if options.get("audit") and not options.get("pre_deploy"):
+            raise CommandError("--audit is about the plan of --pre-deploy: add that.")
         output = None
         try:
             with coordinating(options, say) as coordinator:
                 planning = Planning(
-                    options, report, partial(super().check, tags=[TAG]), coordinator
+                    options,
+                    report,
+                    partial(super().check, tags=[TAG]),
+                    coordinator,
+                    warn,
                 )
                 with staging(planning.stage), telling(say):
                     output = super().handle(*args, **options)

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.migrations.executor import MigrationExecutor
 
+from syzygy.management.auditing import heed_audit
 from syzygy.management.coordination import Coordinator
 from syzygy.management.report import StageReport
 from syzygy.management.stager import PlanStager
@@ -26,8 +27,11 @@ class Planning:
         report: StageReport,
         check: Callable[[], None],
         coordinator: Coordinator,
+        warn: Callable[[str], None],
     ) -> None:
         self.has_plan = False
+        self._options = options
+        self._warn = warn
         self._report = report
         self._check = check
         self._coordinator = coordinator
@@ -58,6 +62,7 @@ class Planning:
             self._check()
         if self._pre_deploy:
             steps = self._report.steps = stager.stage()
+            heed_audit(stager, executor.connection.vendor, self._options, self._warn)
             return [
                 (step.migration, step.backward)
                 for step in steps

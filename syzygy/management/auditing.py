@@ -1,0 +1,61 @@
+"""What ``migrate --pre-deploy`` does about the findings of the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.management import CommandError
+
+from syzygy import conf
+
+if TYPE_CHECKING:
+    from syzygy.audit.findings import Finding
+    from syzygy.management.stager import PlanStager
+
+_MORE = "For what to do about it:\n    python manage.py check_migrations"
+
+
+def heed_audit(
+    stager: PlanStager,
+    vendor: str,
+    options: Mapping[str, Any],
+    warn: Callable[[str], None],
+) -> None:
+    """Warn of what the plan breaks, or refuse it if that is asked for.
+
+    Only of a plan that is to be applied or shown, and that goes forward: a rollback is
+    what one does when something is broken already. Raises :class:`CommandError` if it
+    refuses.
+    """
+    refuses = bool(options.get("audit"))
+    is_harmless = options.get("fake") or options.get("check_unapplied")
+    if is_harmless or not stager.plan or stager.plan[0][1] or _is_off(refuses=refuses):
+        return
+    # Not imported at the top: most commands never get here.
+    from syzygy.audit import configuration
+    from syzygy.audit.release import audit_release
+
+    configured = configuration.read()
+    audit = audit_release(stager, vendor, configured)
+    found = [finding for finding in audit.findings if finding.is_breaking]
+    if not found:
+        return
+    told = "\n".join([*map(_line, found), _MORE])
+    if (refuses or configured.migrate == "refuse") and not options.get("plan"):
+        raise CommandError(f"The audit refuses this plan; nothing is applied.\n{told}")
+    if options["verbosity"] >= 1:
+        warn(told)
+
+
+def _is_off(*, refuses: bool) -> bool:
+    """Whether the settings turn the audit off, and the command line doesn't ask."""
+    value = getattr(settings, conf.AUDIT, None) or {}
+    return not refuses and value.get("MIGRATE") == "off"
+
+
+def _line(finding: Finding) -> str:
+    place = finding.location
+    where = f" ({place.path}:{place.line})" if place.path else ""
+    return f"{finding.code} {finding.label}: {finding.title}{where}"
