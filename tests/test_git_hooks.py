@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -14,9 +15,12 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from tests.command_helpers import environment
+from tests.command_helpers import CREATE, REMOVE, Project, environment, source
 from tests.test_git import CONFIG, commit_all, run_git
 
+pytest_plugins = ["tests.command_fixtures"]
+
+HOOKS = Path(__file__).parent.parent / ".pre-commit-hooks.yaml"
 # Stands in for an audit that takes a second: notes how it was called, and does what the
 # file "status" says.
 MANAGE = """\
@@ -31,6 +35,23 @@ print("finding")
 sys.exit(int((here / "status").read_text()))
 """
 ALLOW = "[allow-unsafe-migrations]"
+
+
+def git(
+    folder: Path, *arguments: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run git, which may fail, with its hooks."""
+    names = {n: v for n, v in os.environ.items() if not n.startswith("GIT_")}
+    options = [part for value in CONFIG for part in ("-c", value)]
+    own = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    return subprocess.run(
+        ["git", *options, *arguments],
+        cwd=folder,
+        env=names | own | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 class Site:
@@ -78,20 +99,9 @@ class Site:
         return self.git("commit", "-m", message, *options)
 
     def git(
-        self, *arguments: str, folder: Path | None = None, **variables: str
+        self, *arguments: str, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        names = {n: v for n, v in os.environ.items() if not n.startswith("GIT_")}
-        options = [part for value in CONFIG for part in ("-c", value)]
-        return subprocess.run(
-            ["git", *options, *arguments],
-            cwd=folder or self.root,
-            env=names
-            | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-            | variables,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return git(self.root, *arguments, **variables)
 
     def calls(self, folder: Path | None = None) -> list[list[str]]:
         """How the audit was called since the last look."""
@@ -560,3 +570,65 @@ def test_django_admin(site: Site) -> None:
         *("exec", "$python", "-m", "django", "check_migrations", "--since", "HEAD"),
         "--settings=config",
     ]
+
+
+# With an audit
+
+
+@pytest.fixture
+def blog(project: Project) -> Project:
+    """Return a project whose first migration is committed, and without a database."""
+    project.app("blog", {"0001_initial": source(CREATE)})
+    engine = "django.db.backends.sqlite3"
+    project.settings["DATABASES"] = {"default": {"ENGINE": engine, "NAME": "/no/where"}}
+    project.write_settings()
+    commit_all(project.path)
+    return project
+
+
+def remove_too_early(project: Project) -> None:
+    unsafe = source(REMOVE, stage="Stage.PRE_DEPLOY")
+    project.migrations("blog", {"0002_remove": unsafe})
+    run_git(project.path, "add", "--all")
+
+
+def test_an_unsafe_migration_is_not_committed(blog: Project) -> None:
+    run = subprocess.run(
+        [sys.executable, "manage.py", "insert_git_hooks"],
+        cwd=blog.path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    remove_too_early(blog)
+    done = git(blog.path, "commit", "-m", "m")
+    assert done.returncode == 1
+    assert "blog.0002_remove" in done.stderr
+    assert done.stderr.endswith(f'write "{ALLOW}" into the message.\n')
+    assert git(blog.path, "commit", "-m", f"m\n\n{ALLOW}").returncode == 0
+    (blog.path / "other.py").touch()
+    run_git(blog.path, "add", "--all")
+    assert git(blog.path, "commit", "-m", "m").returncode == 0
+
+
+def test_the_hook_for_pre_commit(blog: Project) -> None:
+    """As pre-commit runs it: the entry is split into words, and no shell reads it."""
+    hook = dict(re.findall(r"^(?:- |  )(\w+): (.*)$", HOOKS.read_text(), re.MULTILINE))
+    assert (hook["language"], hook["pass_filenames"]) == ("system", "false")
+    words = [*shlex.split(hook["entry"]), *hook["args"].strip("[]").split(", ")]
+    assert words[:2] == ["python", "manage.py"]
+
+    def changed() -> list[str]:
+        names = run_git(blog.path, "diff", "--cached", "--name-only").splitlines()
+        return [name for name in names if re.search(hook["files"], name)]
+
+    assert changed() == []
+    result = blog.manage(*words[2:])
+    assert result.returncode == 0, result.output
+    remove_too_early(blog)
+    assert changed() == ["blog/migrations/0002_remove.py"]
+    result = blog.manage(*words[2:])
+    assert result.returncode == 1, result.output
+    assert "blog.0002_remove" in result.stdout
