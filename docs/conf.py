@@ -25,7 +25,7 @@ nitpick_ignore_regex = [
 ]
 
 # What a field is depends on its class, of which there is no end.
-nitpick_ignore = [("py:class", "AnyField")]
+nitpick_ignore = [("py:class", "AnyField"), ("py:class", "syzygy.stages.Decision")]
 
 # The app whose models the examples start from.
 doctest_global_setup = f"""

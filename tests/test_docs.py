@@ -116,7 +116,7 @@ def test_pages_name_settings_that_exist() -> None:
     named = {
         name
         for path in PAGES.values()
-        for name in re.findall(r"\bMIGRATION_\w+", path.read_text(encoding="utf-8"))
+        for name in re.findall(r"\b(?:MIGRATION|SYZYGY)_\w+", path.read_text(encoding="utf-8"))
     }
     prefixes = {"MIGRATION_STAGES", "MIGRATION_THIRD_PARTY", "MIGRATION_QUORUM"}
     assert named - prefixes == {*conf.SETTINGS}

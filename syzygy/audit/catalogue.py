@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 
-from syzygy.audit import code_rules, lock_rules, stage_rules
+from syzygy.audit import code_rules, lock_rules, removal_rules, stage_rules
 from syzygy.audit.base import AuditRule
 from syzygy.audit.findings import Severity
 
@@ -46,9 +46,9 @@ _CLASSES: tuple[type[AuditRule], ...] = (
     stage_rules.NoSafeStage,
     stage_rules.RunningCantInsert,
     stage_rules.RowsWithoutDefault,
-    stage_rules.NewCantInsert,
-    stage_rules.ReferencesStay,
-    stage_rules.StateOnlyRemoval,
+    removal_rules.NewCantInsert,
+    removal_rules.ReferencesStay,
+    removal_rules.StateOnlyRemoval,
     code_rules.UnstagedCode,
     code_rules.SqlTightens,
     code_rules.SqlRewrites,

@@ -11,7 +11,6 @@ from syzygy.audit.base import AuditedMigration, AuditedOperation, AuditRule, Pro
 from syzygy.audit.findings import Severity
 from syzygy.audit.stage_rules import UNTIL_GONE
 from syzygy.constants import Stage
-from syzygy.history import History
 from syzygy.requirements import is_opaque
 from syzygy.stages import Decision, Source, describe
 
@@ -71,7 +70,7 @@ class SqlTightens(AuditRule):
 
     def check_operation(self, operation: AuditedOperation) -> Iterator[Problem]:
         """Report constraints that SQL text adds too early."""
-        from syzygy.audit.sql_effects import effects
+        from syzygy.audit.sql_effects import effects, is_known
 
         if operation.stage is Stage.POST_DEPLOY:
             return
@@ -80,7 +79,7 @@ class SqlTightens(AuditRule):
         for effect in effects(operation.operation.sql):
             if effect.kind != "tightens":
                 continue
-            known = _is_known(operation.history, effect.table)
+            known = is_known(operation.history, effect.table)
             if known is None:
                 continue
             yield Problem(
@@ -130,14 +129,6 @@ class SqlRewrites(AuditRule):
                     "release use it, and remove the old one in a later deployment."
                 ),
             )
-
-
-def _is_known(history: History, table: str) -> bool | None:
-    """Whether a model has that table; ``None`` if the plan creates it."""
-    for key in history.models:
-        if history.table(key).lower() == table.lower():
-            return None if history.is_unseen(*key) else True
-    return False
 
 
 def _after(text: str) -> str:

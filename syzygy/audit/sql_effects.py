@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from syzygy.sql_scanner import Token, statements
+from syzygy.history import History
+from syzygy.sql import ObjectType, schema_changes
+from syzygy.sql_scanner import Token, Tokens, statements
 
 _NAMES = ("word", "name")
-_DATA = {"DELETE", "INSERT", "MERGE", "REPLACE", "UPDATE", "WITH", "TRUNCATE"}
+_DATA = {
+    "CALL",
+    "DELETE",
+    "DO",
+    "INSERT",
+    "MERGE",
+    "REPLACE",
+    "UPDATE",
+    "WITH",
+    "TRUNCATE",
+}
 _CONSTRAINTS = {"CONSTRAINT", "UNIQUE", "CHECK", "FOREIGN", "PRIMARY", "EXCLUDE"}
 
 
@@ -44,13 +56,38 @@ def effects(sql: Any) -> list[Effect]:
     return found
 
 
+def is_known(history: History, table: str) -> bool | None:
+    """Whether a model has that table; ``None`` if the plan creates it."""
+    for key in history.models:
+        if history.table(key).lower() == table.lower():
+            return None if history.is_unseen(*key) else True
+    return False
+
+
+def dropped_tables(sql: Any) -> Iterator[str]:
+    """The tables that the text drops, or drops columns of."""
+    for change in schema_changes(sql):
+        parts = change.name.split(".")
+        is_column = change.object_type is ObjectType.COLUMN
+        yield parts[-2] if is_column and len(parts) > 1 else parts[-1]
+
+
 def changes_data(sql: Any) -> bool:
-    """Whether the text has a statement that writes rows."""
+    """Whether the text has a statement that writes rows, or code that may."""
     return any(
-        tokens and tokens[0].word in _DATA
+        begins.word in _DATA
         for text in texts(sql)
-        for tokens in statements(text)
+        for begins in _beginnings(Tokens(text, nests=True, escapes=False))
     )
+
+
+def _beginnings(tokens: Iterable[Token]) -> Iterator[Token]:
+    """The first token of each statement."""
+    is_first = True
+    for token in tokens:
+        if is_first:
+            yield token
+        is_first = token.word == ";"
 
 
 def _read(tokens: list[Token], made: set[str]) -> Iterator[Effect]:

@@ -6,18 +6,18 @@ migration runs by the plan; these rules compare the two.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from django.db.migrations import AddField, DeleteModel, RemoveField
+from django.db.migrations import AddField, AlterField, RunSQL
+from django.db.models import UniqueConstraint
 
 from syzygy import rules
-from syzygy.alterations import insert_may_omit
 from syzygy.audit import remedies
 from syzygy.audit.base import AuditedMigration, AuditedOperation, AuditRule, Problem
 from syzygy.audit.findings import Severity
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage, InvalidStage
-from syzygy.requirements import is_opaque, operation_effects
+from syzygy.requirements import is_opaque
 from syzygy.rules import Rule
 from syzygy.stages import Source
 
@@ -43,17 +43,6 @@ _OLD_CANT_INSERT = {
     rules.ADD_FIELD_CALLABLE.code,
     rules.ADD_FIELD_UNIQUE_NOT_NULL.code,
     rules.ADD_ORDER.code,
-}
-_NEW_CANT_INSERT = {
-    rules.REMOVE_ORDER.code,
-    rules.REMOVE_FIELD_NOT_NULL.code,
-    rules.REMOVE_FIELD_UNIQUE.code,
-    rules.REMOVE_FIELD_CONSTRAINED.code,
-}
-_REFERENCES_STAY = {
-    rules.DELETE_MODEL_RELATIONS.code,
-    rules.REMOVE_FIELD_RELATION.code,
-    rules.REMOVE_FIELD_M2M.code,
 }
 
 
@@ -101,8 +90,11 @@ class _Misplaced(AuditRule):
                 yield self._problem(operation, rule)
 
     def _problem(self, operation: AuditedOperation, rule: Rule) -> Problem:
-        little = rule.code in _MISSED_LITTLE or rule.code in _MISSED_LITTLE_ON.get(
-            operation.vendor, ()
+        little = (
+            rule.code in _MISSED_LITTLE
+            or rule.code in _MISSED_LITTLE_ON.get(operation.vendor, ())
+            or _is_left_out(operation)
+            or _is_of_no_model(operation)
         )
         how = "before" if self.wrong is Stage.PRE_DEPLOY else "after"
         decision = operation.migration.decision
@@ -123,6 +115,28 @@ class _Misplaced(AuditRule):
             setting = Source.OVERRIDE.value
             return f'The setting "{setting}" has the wrong stage for it. {text}'
         return text
+
+
+def _is_of_no_model(operation: AuditedOperation) -> bool:
+    """Whether it is SQL that drops nothing which a model has."""
+    if not isinstance(operation.operation, RunSQL):
+        return False
+    from syzygy.audit.sql_effects import dropped_tables, is_known
+
+    return not any(
+        is_known(operation.history, table)
+        for table in dropped_tables(operation.operation.sql)
+    )
+
+
+def _is_left_out(operation: AuditedOperation) -> bool:
+    """Whether it is about a constraint that Django leaves out on that database."""
+    constraint = getattr(operation.operation, "constraint", None)
+    if operation.vendor != "postgresql" and getattr(constraint, "deferrable", None):
+        return True
+    return operation.vendor == "mysql" and (
+        isinstance(constraint, UniqueConstraint) and constraint.condition is not None
+    )
 
 
 class BreaksRunning(_Misplaced):
@@ -167,6 +181,7 @@ class NoSafeStage(AuditRule):
                 why=f"{rule.why[0].upper()}{rule.why[1:]}.",
                 remedy=rule.remedy,
                 effect=rule.code,
+                severity=Severity.WARNING if _is_loose(operation, rule) else None,
             )
 
 
@@ -218,149 +233,20 @@ class RowsWithoutDefault(AuditRule):
                 )
 
 
-class NewCantInsert(AuditRule):
-    """SZ009."""
-
-    code = "SZ009"
-    name = "new-release-cannot-insert"
-    severity = Severity.BREAKING
-    summary = "What is removed after the rollout still demands a value until then."
-
-    def check_operation(self, operation: AuditedOperation) -> Iterator[Problem]:
-        """Report removals that weren't prepared for before the rollout."""
-        if operation.stage is Stage.PRE_DEPLOY:
-            return
-        if operation.state_only and not _is_dropped_by_sql(operation):
-            return
-        for rule in operation.effects:
-            if rule.code == rules.REMOVE_FIELD_RELATION.code:
-                rule = _without_reference(operation)  # noqa: PLW2901 - what is left
-            if rule.code in _NEW_CANT_INSERT:
-                yield Problem(
-                    title=f"{operation.description}: {rule.caveat}",
-                    what="Every INSERT of the new release into the table may fail.",
-                    when=UNTIL_APPLIED,
-                    why=f"{rule.caveat[0].upper()}{rule.caveat[1:]}.",
-                    remedy=f"{rule.remedy}{_preparation(operation)}",
-                    effect=rule.code,
-                )
-
-
-class ReferencesStay(AuditRule):
-    """SZ010."""
-
-    code = "SZ010"
-    name = "references-block-deletes"
-    severity = Severity.WARNING
-    summary = "Until a table or column goes, its foreign keys keep rows from going."
-
-    def check_operation(self, operation: AuditedOperation) -> Iterator[Problem]:
-        """Report removals of references that are still in force in between."""
-        if operation.stage is Stage.PRE_DEPLOY or operation.state_only:
-            return
-        for rule in operation.effects:
-            if rule.code in _REFERENCES_STAY:
-                yield Problem(
-                    title=f"{operation.description}: {rule.caveat}",
-                    what=(
-                        "The new release fails to delete rows that are still referred "
-                        "to: it knows nothing of the rows that it would have to delete "
-                        "first."
-                    ),
-                    when=UNTIL_APPLIED,
-                    why=f"{rule.caveat[0].upper()}{rule.caveat[1:]}.",
-                    remedy=f"{rule.remedy}{_preparation(operation)}",
-                    effect=rule.code,
-                )
-
-
-class StateOnlyRemoval(AuditRule):
-    """SZ011."""
-
-    code = "SZ011"
-    name = "state-only-removal"
-    severity = Severity.BREAKING
-    summary = "A field goes from the models alone, and its column demands a value."
-
-    def check_operation(self, operation: AuditedOperation) -> Iterator[Problem]:
-        """Report columns that stay, and that INSERTs now leave out."""
-        removal = operation.operation
-        if not operation.state_only or not isinstance(removal, RemoveField):
-            return
-        if _is_done_otherwise(operation, removal):
-            return
-        for rule in operation.effects:
-            if rule.code == rules.REMOVE_FIELD_RELATION.code:
-                rule = _without_reference(operation)  # noqa: PLW2901 - what is left
-            if rule.code in _NEW_CANT_INSERT:
-                yield Problem(
-                    title=(
-                        f"{operation.description} removes the field from the models "
-                        "alone, and its column still demands a value"
-                    ),
-                    what="Every INSERT of the new release into the table may fail.",
-                    when="From the rollout on, until the column goes or is relaxed.",
-                    why=(
-                        f"The column stays as it is: {rule.caveat}. Nothing in the "
-                        "database changes."
-                    ),
-                    remedy=f"{rule.remedy}{_preparation(operation)}",
-                    effect=rule.code,
-                )
-
-
-def _is_done_otherwise(operation: AuditedOperation, removal: RemoveField) -> bool:
-    """Whether the database operations beside it may have taken care of the column."""
-    return any(
-        part.position == operation.position
-        and not part.state_only
-        and (
-            any(is_opaque(r) or r is rules.RUN_SQL_DROP for r in part.effects)
-            or getattr(part.operation, "name", None) == removal.name
-            or part.operation.__class__ is DeleteModel
-        )
-        for part in operation.migration.parts
+def _is_loose(operation: AuditedOperation, rule: Rule) -> bool:
+    """Whether SQLite, which stores any number anywhere, doesn't mind the change."""
+    change, key = operation.operation, operation.model
+    if operation.vendor != "sqlite" or rule is not rules.CHANGE_TYPE or key is None:
+        return False
+    if not isinstance(change, AlterField):
+        return False
+    old = operation.history.field(key, change.name)
+    return old is not None and (
+        old.get_internal_type() == change.field.get_internal_type() == "DecimalField"
     )
-
-
-def _is_dropped_by_sql(operation: AuditedOperation) -> bool:
-    """Whether SQL beside it drops what it removes from the models."""
-    return isinstance(operation.operation, RemoveField) and any(
-        part.position == operation.position and rules.RUN_SQL_DROP in part.effects
-        for part in operation.migration.parts
-    )
-
-
-def _without_reference(operation: AuditedOperation) -> Rule:
-    """What else there is to say of the removal of a foreign key."""
-    removal, key, history = operation.operation, operation.model, operation.history
-    field = (
-        key and isinstance(removal, RemoveField) and history.field(key, removal.name)
-    )
-    if not field or key is None or not isinstance(removal, RemoveField):
-        return rules.REMOVE_FIELD
-    free = field.clone()
-    free.db_constraint = False
-    history.alter_field(*key, removal.name, free, preserve_default=True)
-    effects: Iterable[Rule] = operation_effects(removal, key[0], history)
-    history.alter_field(*key, removal.name, field, preserve_default=True)
-    if insert_may_omit(field) and not any(
-        rule is rules.REMOVE_FIELD_CONSTRAINED for rule in effects
-    ):
-        return rules.REMOVE_FIELD
-    return next(iter(effects), rules.REMOVE_FIELD)
 
 
 def _addition(operation: AuditedOperation) -> str:
     if isinstance(operation.operation, AddField):
         return remedies.safe_addition(operation.operation, operation.vendor)
-    return ""
-
-
-def _preparation(operation: AuditedOperation) -> str:
-    removal, key = operation.operation, operation.model
-    if isinstance(removal, RemoveField) and key:
-        return remedies.relaxation(
-            operation.history, key, removal.name, operation.vendor
-        )
     return ""

@@ -1,0 +1,241 @@
+"""What the audit calls breaking breaks in a rehearsal, and the other way round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from django import VERSION
+from django.db import models
+from django.db.migrations import (
+    AddConstraint,
+    AddField,
+    AddIndex,
+    AlterField,
+    AlterUniqueTogether,
+    CreateModel,
+    DeleteModel,
+    RemoveField,
+    RenameField,
+    RunSQL,
+    SeparateDatabaseAndState,
+)
+from django.db.migrations.operations.base import Operation
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from syzygy import Stage
+from tests.audit_helpers import audited, breaking
+from tests.command_helpers import Project
+from tests.properties import examples
+from tests.rehearsal_helpers import BREAKS, Case, Deployed, Seen, of, rehearsed
+from tests.rules_helpers import model
+from tests.services import UNDER_TEST
+from tests.test_rehearsal_rules import CASES
+from tests.test_rehearsal_rules_fields import AUTHOR, text, to
+from tests.test_rehearsal_rules_fields import CASES as FIELD_CASES
+
+pytest_plugins = ["tests.command_fixtures"]
+
+VENDORS = {"sqlite": "sqlite", "postgresql": "postgresql", "mariadb": "mysql"}
+ALL = [*CASES, *FIELD_CASES]
+# Where the two disagree, and why: the documentation has the same list.
+RELYING = "Django 5.2 itself inserts the db_default where SQLite knows no DEFAULT"
+KNOWN = (
+    {
+        f"{code}-{stage}": RELYING
+        for code, stage in (
+            ("add-db-default", "POST_DEPLOY"),
+            ("add-db-default-null", "POST_DEPLOY"),
+            ("drop-db-default", "PRE_DEPLOY"),
+            ("drop-db-default-null", "PRE_DEPLOY"),
+        )
+    }
+    if UNDER_TEST == "sqlite" and VERSION < (6,)
+    else {}
+)
+
+
+def judge(case: Case, stage: Stage) -> tuple[set[str], bool]:
+    """What the audit calls breaking in the stage, and whether the rehearsal does."""
+    deployed = [*case.after, Deployed(tuple(case.operations), stage)]
+    found = audited(
+        case.before,
+        *(each.attributes for each in deployed),
+        vendor=VENDORS[UNDER_TEST],
+    )
+    seen = case.pre if stage is Stage.PRE_DEPLOY else case.post
+    return breaking(found), does_break(seen)
+
+
+def does_break(seen: Seen | None) -> bool:
+    return seen is not None and seen.severity is BREAKS and UNDER_TEST in seen.on
+
+
+@pytest.mark.parametrize("stage", Stage, ids=lambda stage: stage.name)
+@pytest.mark.parametrize("case", ALL, ids=str)
+def test_the_audit_and_the_rehearsal_agree(case: Case, stage: Stage) -> None:
+    codes, breaks = judge(case, stage)
+    agrees = bool(codes) == breaks
+    assert agrees == (f"{case}-{stage.name}" not in KNOWN), codes
+
+
+@pytest.mark.parametrize("case", [case for case in ALL if case.instead], ids=str)
+def test_the_audit_passes_the_way_out(case: Case) -> None:
+    found = audited(
+        case.before,
+        *(each.attributes for each in case.instead),
+        vendor=VENDORS[UNDER_TEST],
+    )
+    # No state has the column "_order": a DEFAULT written by hand goes unseen.
+    assert breaking(found) == ({"SZ009"} if case.code == "remove-order" else set())
+
+
+# Random deployments: each change is about a field of its own, so that any number
+# of them may run before the rollout and the others after it.
+
+BEFORE: Sequence[Operation] = (
+    AUTHOR,
+    model("Note", body=text()),
+    model("Child", author=to("author", related_name="children")),
+    model(
+        "Post",
+        plain=text(),
+        nullable=text(null=True),
+        default=text(db_default="x"),
+        unique=text(unique=True, db_default=None, null=True),
+        number=models.IntegerField(),
+        amount=models.DecimalField(max_digits=8, decimal_places=2, null=True),
+        author=to("author", related_name="posts"),
+        editor=to("author", null=True, related_name="edited"),
+        left=models.IntegerField(null=True),
+        right=models.IntegerField(null=True),
+        kept=models.IntegerField(),
+        gone=models.IntegerField(),
+    ),
+)
+
+
+LENGTH_OF_KEPT: Any = models.GeneratedField(
+    expression=models.F("kept") + 1,
+    output_field=models.IntegerField(),
+    db_persist=True,
+)
+
+
+def add(name: str, field: Any) -> Operation:
+    return AddField("post", name, field)
+
+
+def alter(name: str, field: Any) -> Operation:
+    return AlterField("post", name, field)
+
+
+def state_only(operation: Operation) -> Operation:
+    return SeparateDatabaseAndState(state_operations=[operation])
+
+
+# By what they are about: of each line no more than one can happen at a time.
+CHANGES: dict[str, list[Operation]] = {
+    "new 1": [
+        add("new_1", text(default="en")),
+        add("new_1", text(null=True)),
+        add("new_1", text(default="en", db_default="en")),
+        add("new_1", to("author", null=True, related_name="+")),
+        add("new_1", models.ManyToManyField("blog.author", related_name="+")),
+    ],
+    "new 2": [
+        add("new_2", models.DateTimeField(auto_now=True)),
+        add("new_2", models.IntegerField(null=True, default=3)),
+        add("new_2", LENGTH_OF_KEPT),
+        CreateModel("Fresh", [("id", models.BigAutoField(primary_key=True))]),
+    ],
+    "plain": [
+        RemoveField("post", "plain"),
+        state_only(RemoveField("post", "plain")),
+        alter("plain", text(null=True)),
+        alter("plain", models.IntegerField()),
+        RenameField("post", "plain", "fancy"),
+        RunSQL(
+            "ALTER TABLE blog_post DROP COLUMN plain",
+            state_operations=[RemoveField("post", "plain")],
+        ),
+    ],
+    "nullable": [
+        RemoveField("post", "nullable"),
+        alter("nullable", text()),
+        alter("nullable", text(null=True, unique=True)),
+        alter("nullable", text(null=True, db_index=True)),
+    ],
+    "default": [
+        RemoveField("post", "default"),
+        alter("default", text(db_default="y")),
+        alter("default", text(db_default="x", null=True)),
+    ],
+    "unique": [
+        RemoveField("post", "unique"),
+        alter("unique", text(null=True)),
+    ],
+    "number": [
+        alter("number", models.IntegerField(db_column="other")),
+        alter("number", models.IntegerField(db_index=True)),
+        AddConstraint(
+            "post",
+            models.CheckConstraint(condition=models.Q(number__gte=0), name="positive"),
+        ),
+        AddIndex("post", models.Index(fields=["number"], name="post_number")),
+    ],
+    "amount": [RemoveField("post", "amount")],
+    "author": [
+        RemoveField("post", "author"),
+        alter("author", to("author", null=True, related_name="posts")),
+        alter("author", to("author", db_constraint=False, related_name="posts")),
+    ],
+    "editor": [
+        RemoveField("post", "editor"),
+        alter("editor", to("author", related_name="edited")),
+    ],
+    "together": [AlterUniqueTogether("post", {("left", "right")})],
+    "gone": [
+        RemoveField("post", "gone"),
+        alter("gone", models.IntegerField(db_default=0)),
+        alter("gone", models.BigIntegerField()),
+    ],
+    "note": [DeleteModel("Note"), AddField("note", "title", text(default=""))],
+    "child": [DeleteModel("Child")],
+}
+
+
+@st.composite
+def deployments(draw: Any) -> tuple[list[Operation], list[Operation]]:
+    """Changes before the rollout, and changes after it."""
+    about = draw(
+        st.lists(st.sampled_from(sorted(CHANGES)), max_size=3, unique=True, min_size=1)
+    )
+    stages: tuple[list[Operation], list[Operation]] = ([], [])
+    for each in about:
+        change = draw(st.sampled_from(CHANGES[each]))
+        stages[draw(st.integers(0, 1))].append(change)
+    return stages
+
+
+@settings(
+    max_examples=examples(6),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(deployment=deployments())
+def test_random_deployments(
+    deployment: tuple[list[Operation], list[Operation]], project: Project
+) -> None:
+    before, after = deployment
+    steps = [Deployed(tuple(before), Stage.PRE_DEPLOY)] * bool(before)
+    steps += [Deployed(tuple(after), Stage.POST_DEPLOY)] * bool(after)
+    found = audited(
+        BEFORE, *(each.attributes for each in steps), vendor=VENDORS[UNDER_TEST]
+    )
+    rehearsal = rehearsed(project, BEFORE, *steps)
+    # What a migration that fails leaves undone can't be told.
+    breaks = bool(of(rehearsal, BREAKS))
+    assert bool(breaking(found)) == breaks, (found, rehearsal.findings)
