@@ -12,7 +12,13 @@ from math import inf
 from typing import Any, TypeAlias
 
 from django.db.migrations.utils import resolve_relation
-from django.db.models import NOT_PROVIDED, ForeignKey, GeneratedField
+from django.db.models import (
+    NOT_PROVIDED,
+    CompositePrimaryKey,
+    ForeignKey,
+    ForeignObject,
+    GeneratedField,
+)
 
 from syzygy import rules
 from syzygy.history import AnyField, History, ModelKey
@@ -68,12 +74,27 @@ def alteration_rules(
     old = history.field(model, name)
     if old is None:
         return [rules.ALTER_UNKNOWN]
+    return comparison_rules(history, model, name, old, new)
+
+
+def comparison_rules(
+    history: History, model: ModelKey, name: str, old: AnyField, new: AnyField
+) -> list[Rule]:
+    """The rules under which altering that field from ``old`` to ``new`` falls."""
     return list(_compare(partial(_table, history, model), name, old, new))
 
 
 def is_generated(field: AnyField) -> bool:
     """Whether the database computes the field."""
     return isinstance(field, GeneratedField)
+
+
+def has_column(field: AnyField) -> bool:
+    """Whether the field, no many-to-many one, has a column of its own."""
+    stands_for_others = isinstance(field, ForeignObject) and not isinstance(
+        field, ForeignKey
+    )
+    return not (stands_for_others or isinstance(field, CompositePrimaryKey))
 
 
 def has_db_default(field: AnyField) -> bool:
@@ -171,13 +192,13 @@ def _compare_types(table_of: TableOf, old: AnyField, new: AnyField) -> Iterator[
             yield from _compare_constraints(is_constrained(old), is_constrained(new))
             yield from _compare_on_delete(old, new)
     else:
-        yield from _compare_ranges(_values(old), _values(new))
+        yield from _compare_ranges(column_values(old), column_values(new))
         if getattr(old, "db_collation", None) != getattr(new, "db_collation", None):
             yield rules.CHANGE_COLLATION
 
 
 def _compare_ranges(old: tuple[Any, ...], new: tuple[Any, ...]) -> Iterator[Rule]:
-    """Compare what `_values` tells: a kind, then the bounds of its values."""
+    """Compare what `column_values` tells: a kind, then the bounds of its values."""
     if old[0] != new[0]:
         yield rules.CHANGE_TYPE
         return
@@ -188,7 +209,7 @@ def _compare_ranges(old: tuple[Any, ...], new: tuple[Any, ...]) -> Iterator[Rule
         yield rules.NARROW_TYPE
 
 
-def _values(field: AnyField) -> tuple[Any, ...]:
+def column_values(field: AnyField) -> tuple[Any, ...]:
     """The kind of a column and the least and the greatest of what it can hold."""
     internal_type = field.get_internal_type()
     if bounds := _INTEGERS.get(internal_type):
@@ -202,7 +223,7 @@ def _values(field: AnyField) -> tuple[Any, ...]:
     if internal_type in _PLAIN:
         return (internal_type, 0, 0)
     if internal_type == "ArrayField":
-        kind, low, high = _values(field.base_field)
+        kind, low, high = column_values(field.base_field)
         return (("array", kind), low, high)
     return ((internal_type, _arguments(field)), 0, 0)
 
@@ -226,7 +247,7 @@ def _generated(field: AnyField) -> object:
     return (
         field.expression,
         field.db_persist,
-        _values(field.output_field),
+        column_values(field.output_field),
     )
 
 

@@ -13,15 +13,14 @@ from django.db.migrations import operations as django_operations
 from django.db.migrations.operations.base import Operation
 from django.db.models import (
     CheckConstraint,
-    CompositePrimaryKey,
     ForeignKey,
-    ForeignObject,
 )
 from django.db.models.options import normalize_together
 
 from syzygy import rules
 from syzygy.alterations import (
     alteration_rules,
+    has_column,
     has_db_default,
     has_join_table,
     insert_may_omit,
@@ -183,7 +182,7 @@ def _add_field(
     field = operation.field
     if field.many_to_many:
         return rules.ADD_FIELD_M2M if has_join_table(field) else rules.STATE_ONLY
-    if field.primary_key or not _has_column(field):
+    if field.primary_key or not has_column(field):
         return rules.STATE_ONLY
     if is_generated(field):
         return rules.ADD_FIELD_GENERATED
@@ -225,7 +224,7 @@ def _remove_field(
         return rules.REMOVE_FIELD
     if field.many_to_many:
         return rules.REMOVE_FIELD_M2M if has_join_table(field) else rules.STATE_ONLY
-    if not _has_column(field):
+    if not has_column(field):
         return rules.STATE_ONLY
     if field.primary_key:
         return rules.CHANGE_PRIMARY_KEY
@@ -337,14 +336,6 @@ JUDGES_BY_PATH |= {
 
 
 # What the judges above have in common
-
-
-def _has_column(field: AnyField) -> bool:
-    """Whether the field, no many-to-many one, has a column of its own."""
-    stands_for_others = isinstance(field, ForeignObject) and not isinstance(
-        field, ForeignKey
-    )
-    return not (stands_for_others or isinstance(field, CompositePrimaryKey))
 
 
 def _refuses_deletes(history: History, key: ModelKey, field: AnyField) -> bool:

@@ -20,6 +20,7 @@ from syzygy.backfill import Backfill
 from syzygy.constants import Stage
 from syzygy.history import AnyField
 from syzygy.ordering import AlterOrder, DropOrderDefault, SetOrderDefault
+from syzygy.relaxing import RelaxField
 
 __all__ = [
     "AddField",
@@ -29,6 +30,7 @@ __all__ = [
     "DropOrderDefault",
     "PostAddField",
     "PreRemoveField",
+    "RelaxField",
     "RenameField",
     "RenameModel",
     "SetOrderDefault",

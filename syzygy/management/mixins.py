@@ -11,6 +11,7 @@ from django.db.migrations import exceptions as django_exceptions
 
 from syzygy.checks import TAG, leaving_stages_to_plan
 from syzygy.exceptions import AmbiguousPlan, AmbiguousStage, BackfillError
+from syzygy.management.detector import StagedAutodetector
 
 # What is wrong with the project, the database or the command line, not with the code.
 USER_ERRORS = (
@@ -29,6 +30,8 @@ USER_ERRORS = (
 
 class MigrateMixin(BaseCommand):
     """Adds stages, a lock and the quorum to a ``migrate`` derived from Django's."""
+
+    autodetector = StagedAutodetector()
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add ``--pre-deploy``, ``--audit`` and those of the quorum."""
@@ -76,6 +79,7 @@ class MigrateMixin(BaseCommand):
         Raises :class:`CommandError` for whatever a person can get wrong.
         """
         # Not imported at the top: checks load the command without running it.
+        from syzygy.autodetector import unsplit
         from syzygy.management.coordination import coordinating
         from syzygy.management.executor import staging
         from syzygy.management.planning import Planning
@@ -104,7 +108,7 @@ class MigrateMixin(BaseCommand):
                     coordinator,
                     warn,
                 )
-                with staging(planning.stage), telling(say):
+                with staging(planning.stage), telling(say), unsplit():
                     output = super().handle(*args, **options)
         except USER_ERRORS as error:
             raise CommandError(str(error)) from error

@@ -1,0 +1,263 @@
+"""Django's autodetector, such that what it finds is split into two stages."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.migrations import AlterField, AlterOrderWithRespectTo
+from django.db.migrations.autodetector import (
+    MigrationAutodetector as DjangoAutodetector,
+)
+from django.db.migrations.graph import MigrationGraph
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ProjectState
+
+if TYPE_CHECKING:
+    from syzygy.generation.generate import Changes, Extras
+    from syzygy.generation.questions import Questions
+
+# The name of a pseudo dependency by which migrations were split before version 2.
+STAGE_SPLIT = "__stage__"
+
+_unsplit: ContextVar[bool] = ContextVar("syzygy_unsplit", default=False)
+
+
+@contextmanager
+def unsplit() -> Iterator[None]:
+    """Have autodetectors do what they would do without this app."""
+    token = _unsplit.set(True)
+    try:
+        yield
+    finally:
+        _unsplit.reset(token)
+
+
+class StagedMixin(DjangoAutodetector):
+    """Writes the changes that it finds so that both releases of a rollout survive them.
+
+    In front of an autodetector class that detects more than Django's.
+    """
+
+    def __init__(self, *args: Any, style: object = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._extras: Extras | None = None
+
+    def changes(
+        self,
+        graph: MigrationGraph,
+        trim_to_apps: set[str] | None = None,
+        convert_apps: set[str] | None = None,
+        migration_name: str | None = None,
+    ) -> Changes:
+        """The migrations to write, by app label.
+
+        Raises :class:`~syzygy.generation.generate.Refused` for changes that no order
+        within one deployment makes safe.
+        """
+        if _unsplit.get():
+            return super().changes(graph, trim_to_apps, convert_apps, migration_name)
+        # Not imported at the top: checks look at this class, and few commands use it.
+        from syzygy.generation.questions import Questions
+
+        before, after = _twin(self.from_state), _twin(self.to_state)
+        relations = _relations(before), _relations(after)
+        asked = self.questioner
+        questions: Any = Questions(asked, self.to_state)
+        self.questioner = questions
+        try:
+            plain = super().changes(graph, trim_to_apps, convert_apps, migration_name)
+        finally:
+            self.questioner = asked
+        if not plain:
+            return plain
+        for each in relations:
+            _restore(each)
+        return self._staged(
+            (before, after), plain, graph, questions, (convert_apps, migration_name)
+        )
+
+    def _staged(
+        self,
+        states: tuple[ProjectState, ProjectState],
+        plain: Changes,
+        graph: MigrationGraph,
+        questions: Questions,
+        wanted: tuple[set[str] | None, str | None],
+    ) -> Changes:
+        from syzygy.generation.generate import Extras, Task, generate
+
+        convert_apps, migration_name = wanted
+
+        def detect(
+            states: tuple[ProjectState, ProjectState],
+            graph: MigrationGraph,
+            questioner: Any,
+            extras: Extras,
+        ) -> Changes:
+            twin = self._with(states, questioner, extras)
+            known = {label for label, _ in states[0].models}
+            converted = {
+                label for label in convert_apps or () if label not in known
+            } or None
+            return super(StagedMixin, twin).changes(
+                graph, None, converted, migration_name
+            )
+
+        def arrange(changes: Changes, graph: MigrationGraph) -> Changes:
+            twin = self._with(states, questions, Extras())
+            return twin.arrange_for_graph(changes, graph, migration_name)
+
+        return generate(
+            Task(
+                before=states[0],
+                after=states[1],
+                plain=plain,
+                graph=graph,
+                questions=questions,
+                detect=detect,
+                arrange=arrange,
+                renamed_models=dict(self.renamed_models),
+                renamed_fields=dict(self.renamed_fields),
+                vendor=connections[DEFAULT_DB_ALIAS].vendor,
+            )
+        )
+
+    def _with(
+        self,
+        states: tuple[ProjectState, ProjectState],
+        questioner: Any,
+        extras: Extras,
+    ) -> StagedMixin:
+        """One of the same class, for other states."""
+        twin = copy.copy(self)
+        twin.from_state, twin.to_state = states
+        twin.existing_apps = {app_label for app_label, _ in states[0].models}
+        twin.questioner = questioner
+        twin._extras = extras
+        return twin
+
+    # What Django's detection calls
+
+    def generate_renamed_models(self) -> None:
+        """Django's, which comes first of all, after what has to be before that."""
+        if self._extras is not None:
+            self._add_all(self._extras.first.items())
+        super().generate_renamed_models()
+
+    def generate_altered_order_with_respect_to(self) -> None:
+        """Django's, and what keeps ``_order`` harmless meanwhile."""
+        super().generate_altered_order_with_respect_to()
+        if self._extras is not None:
+            self._add_all(self._extras.last.items())
+
+    def _add_all(self, operations: Iterable[tuple[str, Collection[Operation]]]) -> None:
+        for app_label, own in operations:
+            for operation in own:
+                self.add_operation(app_label, operation)
+
+    def add_operation(
+        self,
+        app_label: str,
+        operation: Any,
+        dependencies: Any = None,
+        beginning: bool = False,
+    ) -> None:
+        """Django's, with an order and constraints that are harmless meanwhile."""
+        if (
+            type(operation) is AlterOrderWithRespectTo
+            and self._extras is not None
+            and (app_label, operation.name_lower) in self._extras.kept
+        ):
+            from syzygy.operations import AlterOrder
+
+            operation = AlterOrder(operation.name, operation.order_with_respect_to)
+        if self._relaxes(app_label, operation):
+            from syzygy.operations import RelaxField
+
+            operation = RelaxField(
+                operation.model_name,
+                operation.name,
+                operation.field,
+                operation.preserve_default,
+            )
+        super().add_operation(app_label, operation, dependencies, beginning)
+
+    def _relaxes(self, app_label: str, operation: Any) -> bool:
+        """Whether the operation drops a constraint of a field that is there."""
+        if type(operation) is not AlterField or not (
+            self._extras and self._extras.relaxes
+        ):
+            return False
+        model = self.from_state.models.get((app_label, operation.model_name_lower))
+        old = model and model.fields.get(operation.name)
+        if not model or not old:
+            return False
+        from syzygy.generation.fields import is_relaxed
+
+        return is_relaxed(old, operation.field)
+
+    def arrange_for_graph(
+        self,
+        changes: Changes,
+        graph: MigrationGraph,
+        migration_name: str | None = None,
+    ) -> Changes:
+        """Django's, with names that tell what a migration does to a rollout."""
+        if self._extras is not None and not migration_name:
+            from syzygy.generation.generate import copied, history_of
+            from syzygy.generation.naming import suggest_name
+
+            history = history_of(copied(self.from_state))
+            for migrations in changes.values():
+                for migration in migrations:
+                    name = suggest_name(migration, history)
+                    vars(migration)["suggest_name"] = lambda name=name: name
+        return super().arrange_for_graph(changes, graph, migration_name)
+
+
+def _twin(state: ProjectState) -> ProjectState:
+    """A copy, as Django's detection takes things out of the states."""
+    models = {key: model.clone() for key, model in state.models.items()}
+    return ProjectState(models, set(state.real_apps))
+
+
+def _relations(state: ProjectState) -> list[tuple[Any, dict[str, Any]]]:
+    """What Django's detection changes in field objects, if models were renamed."""
+    found: list[tuple[Any, dict[str, Any]]] = []
+    for model in state.models.values():
+        fields: Iterable[Any] = model.fields.values()
+        for field in fields:
+            if field.remote_field:
+                found.append((field.remote_field, dict(vars(field.remote_field))))
+                own = {name: vars(field)[name] for name in _ENDS if name in vars(field)}
+                found.append((field, own))
+    return found
+
+
+def _restore(relations: Iterable[tuple[Any, dict[str, Any]]]) -> None:
+    for holder, attributes in relations:
+        vars(holder).update(attributes)
+
+
+# The attributes of a relation that name fields.
+_ENDS = ("from_fields", "to_fields")
+
+
+@cache
+def staged(base: type[DjangoAutodetector]) -> type[DjangoAutodetector]:
+    """The class that splits what ``base`` detects: the same one for the same base."""
+    if issubclass(base, StagedMixin):
+        return base
+    if base is DjangoAutodetector:
+        return MigrationAutodetector
+    return type(base.__name__, (StagedMixin, base), {})
+
+
+class MigrationAutodetector(StagedMixin):
+    """Django's, split into two stages."""

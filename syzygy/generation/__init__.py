@@ -1,0 +1,1 @@
+"""Writing migrations that both releases of a rollout survive."""

@@ -1,0 +1,167 @@
+"""The options of a model during the rollout: what both releases can live with.
+
+Pure: the states of one model before and after come in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from django.db.migrations.state import ModelState
+from django.db.models import Index, UniqueConstraint
+
+from syzygy.constraints import constraint_fields
+
+Together: TypeAlias = set[tuple[str, ...]]
+
+
+class Merged(NamedTuple):
+    """The options during the rollout.
+
+    ``lasting`` are the names of what is added or dropped without anything coming into
+    force or ceasing to be, as something else has the same effect: constraints by name,
+    and ``unique_together``. ``add_order`` and ``drop_order`` tell that the order with
+    respect to another model comes or goes.
+    """
+
+    options: dict[str, Any]
+    lasting: frozenset[str]
+    add_order: bool
+    drop_order: bool
+
+
+def merge(old: ModelState, new: ModelState, renamed: Mapping[str, str]) -> Merged:
+    """The options that suit both releases.
+
+    ``renamed`` has the new names of fields by the old ones; ``old`` has the new names
+    in its fields already.
+    """
+    options = dict(new.options)
+    old_constraints = [
+        _renamed(each, renamed) for each in old.options.get("constraints", ())
+    ]
+    lasting: set[str] = set()
+    options["constraints"] = _constraints(old, new, old_constraints, lasting)
+    options["indexes"] = _indexes(old, new, renamed)
+    together = _together(old, new, lasting)
+    if together or "unique_together" in options:
+        options["unique_together"] = together
+    before = old.options.get("order_with_respect_to")
+    after = new.options.get("order_with_respect_to")
+    if before and not after:
+        options["order_with_respect_to"] = before
+    return Merged(
+        options,
+        frozenset(lasting),
+        add_order=bool(after and not before),
+        drop_order=bool(before and not after),
+    )
+
+
+def effects(model: ModelState, constraints: Iterable[Any] | None = None) -> set[Any]:
+    """What the rows of a model are kept from, in a form to compare."""
+    if constraints is None:
+        constraints = model.options.get("constraints", ())
+    found: set[Any] = {
+        frozenset([name])
+        for name, field in model.fields.items()
+        if getattr(field, "_unique", False) and not field.primary_key
+    }
+    found |= {frozenset(names) for names in _pairs(model)}
+    found |= {effect(each) for each in constraints}
+    return found
+
+
+def effect(constraint: Any) -> Any:
+    """What a constraint keeps rows from: those fields from being equal, or that."""
+    if type(constraint) is UniqueConstraint and not (
+        constraint.condition
+        or constraint.deferrable
+        or constraint.expressions
+        or constraint.nulls_distinct is not None
+    ):
+        return frozenset(constraint.fields)
+    return _definition(constraint)
+
+
+def _definition(constraint: Any) -> str:
+    path, args, kwargs = constraint.deconstruct()
+    ignored = {"name", *getattr(constraint, "non_db_attrs", ())}
+    kwargs = {name: value for name, value in kwargs.items() if name not in ignored}
+    return repr((path, args, sorted(kwargs.items())))
+
+
+def _constraints(
+    old: ModelState, new: ModelState, old_constraints: list[Any], lasting: set[str]
+) -> list[Any]:
+    before, after = effects(old, old_constraints), effects(new)
+    by_name = {each.name: each for each in old_constraints}
+    kept = []
+    for each in new.options.get("constraints", ()):
+        same = by_name.get(each.name)
+        if same is not None and _definition(same) == _definition(each):
+            kept.append(each)
+        elif same is None and effect(each) in before:
+            kept.append(each)
+            lasting.add(each.name)
+    names = {each.name for each in new.options.get("constraints", ())}
+    for each in old_constraints:
+        if each.name not in names and effect(each) in after:
+            kept.append(each)
+            lasting.add(each.name)
+    return kept
+
+
+def _indexes(old: ModelState, new: ModelState, renamed: Mapping[str, str]) -> list[Any]:
+    """All of both; where two have one name or differ in nothing else, the new one."""
+    indexes = list(new.options.get("indexes", ()))
+    names = {each.name for each in indexes}
+    definitions = {_definition(each) for each in indexes}
+    fields = old.fields.keys() | new.fields.keys()
+    for each in old.options.get("indexes", ()):
+        index = _renamed(each, renamed)
+        mentioned = {name for name, _ in getattr(index, "fields_orders", ())}
+        mentioned |= constraint_fields(index) if index.expressions else set()
+        if (
+            index.name not in names
+            and _definition(index) not in definitions
+            and mentioned <= fields
+        ):
+            indexes.append(index)
+    return indexes
+
+
+def _together(old: ModelState, new: ModelState, lasting: set[str]) -> Together:
+    before, after = _pairs(old), _pairs(new)
+    had, has = effects(old), effects(new)
+    kept = before & after
+    moved = {names for names in after - before if frozenset(names) in had}
+    moved |= {names for names in before - after if frozenset(names) in has}
+    if moved:
+        lasting.add("unique_together")
+    return kept | moved
+
+
+def _pairs(model: ModelState) -> Together:
+    return {tuple(names) for names in model.options.get("unique_together") or ()}
+
+
+def _renamed(item: Any, renamed: Mapping[str, str]) -> Any:
+    """The index or constraint with the new names of its fields."""
+    if not renamed or not isinstance(item, Index | UniqueConstraint):
+        return item
+    _, args, kwargs = item.deconstruct()
+    if not set(kwargs.get("fields", ())) & _with_signs(renamed):
+        return item
+    kwargs["fields"] = [_new_name(name, renamed) for name in kwargs["fields"]]
+    return type(item)(*args, **kwargs)
+
+
+def _with_signs(names: Collection[str]) -> set[str]:
+    return {*names, *(f"-{name}" for name in names)}
+
+
+def _new_name(name: str, renamed: Mapping[str, str]) -> str:
+    sign, plain = ("-", name[1:]) if name.startswith("-") else ("", name)
+    return sign + renamed.get(plain, plain)

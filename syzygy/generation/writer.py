@@ -1,0 +1,66 @@
+"""Migration files that say when they run, and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from textwrap import wrap
+from typing import Any
+
+from django.core.management.commands import makemigrations
+from django.db.migrations.writer import MigrationWriter
+
+from syzygy.requirements import to_stage
+
+_CLASS = re.compile(r"\n*^class Migration\(migrations\.Migration\):\n", re.MULTILINE)
+_WIDTH = 78
+
+
+class StageWriterMixin(MigrationWriter):
+    """Writes the ``stage`` of a migration and the ``comments`` that it has.
+
+    Both are attributes of the migration.
+    """
+
+    def as_string(self) -> str:
+        """The contents of the file."""
+        text = super().as_string()
+        stage = to_stage(getattr(self.migration, "stage", None))
+        comments: list[str] = getattr(self.migration, "comments", [])
+        lines = [
+            f"# {line}" for comment in comments for line in wrap(comment, _WIDTH - 4)
+        ]
+        if stage is not None:
+            lines.append(f"stage = Stage.{stage.name}")
+        match = _CLASS.search(text)
+        if not lines or match is None:
+            return text
+        imports = "\nfrom syzygy import Stage" if stage is not None else ""
+        body = "".join(f"    {line}\n" for line in lines)
+        return (
+            f"{text[: match.start()]}{imports}\n\n\n"
+            f"{match[0].lstrip()}{body}{text[match.end() :]}"
+        )
+
+
+@contextmanager
+def writing_stages() -> Iterator[None]:
+    """Have ``makemigrations`` write what it writes with stages."""
+    module: Any = makemigrations
+    original = module.MigrationWriter
+    ours = module.MigrationWriter = _writer(original)
+    try:
+        yield
+    finally:
+        # Somebody else may have put something in its place meanwhile.
+        if module.MigrationWriter is ours:
+            module.MigrationWriter = original
+
+
+@cache
+def _writer(original: type[MigrationWriter]) -> type[MigrationWriter]:
+    if issubclass(original, StageWriterMixin):
+        return original
+    return type(original.__name__, (StageWriterMixin, original), {})

@@ -1,0 +1,114 @@
+"""What Syzygy adds to ``makemigrations``, to combine with whatever else does."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from django.core.management import BaseCommand, CommandError, CommandParser
+
+from syzygy.management.detector import StagedAutodetector
+
+if TYPE_CHECKING:
+    from django.db.migrations import Migration
+
+    from syzygy.generation.generate import Changes
+
+REFUSED = 3
+
+
+class MakeMigrationsMixin(BaseCommand):
+    """Writes migrations that both releases survive, by one derived from Django's."""
+
+    autodetector = StagedAutodetector()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add ``--disable-syzygy``."""
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--disable-syzygy",
+            action="store_true",
+            help="Write what Django would write, in whatever stage it is safe or not.",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> str | None:
+        """Write migrations, each of one stage.
+
+        Raises :class:`CommandError` with the exit code 3 for changes that are unsafe in
+        whatever order, and for questions that nobody can answer.
+        """
+        # Not imported at the top: checks load the command without running it.
+        from syzygy.autodetector import unsplit
+
+        self._updated: list[Migration] = []
+        self._is_plain = bool(options.get("disable_syzygy"))
+        if self._is_plain:
+            with unsplit():
+                return super().handle(*args, **options)
+        from syzygy.generation.generate import Refused
+        from syzygy.generation.settling import Inconsistency
+        from syzygy.generation.writer import writing_stages
+
+        self._is_deaf = options["interactive"] and not _has_terminal()
+        if self._is_deaf:
+            options["interactive"] = False
+        try:
+            with writing_stages():
+                return super().handle(*args, **options)
+        except Refused as error:
+            raise CommandError(str(error), returncode=REFUSED) from error
+        except Inconsistency as error:
+            raise CommandError(str(error)) from error
+        except EOFError as error:
+            raise CommandError(
+                "A question was left without an answer; nothing was written.",
+                returncode=REFUSED,
+            ) from error
+
+    def handle_merge(self, loader: Any, conflicts: Any) -> Any:
+        """Django's, unless it would have to ask and nobody is there."""
+        if not self._is_plain and self._is_deaf:
+            raise CommandError(
+                "Merging needs an answer, and there is no terminal. To merge without "
+                "being asked run:\n    python manage.py makemigrations --merge "
+                "--noinput",
+                returncode=REFUSED,
+            )
+        return super().handle_merge(loader, conflicts)  # type: ignore[misc]
+
+    # Updating the latest migration
+
+    def write_to_last_migration_files(self, changes: Changes) -> None:
+        """Django's, for what has the stage of the latest migration.
+
+        The rest is written to files of its own after it.
+        """
+        if self._is_plain:
+            super().write_to_last_migration_files(changes)  # type: ignore[misc]
+            return
+        from syzygy.generation.updating import divide, follow
+
+        merged, later = divide(changes)
+        if merged:
+            self._updated = []
+            super().write_to_last_migration_files(merged)  # type: ignore[misc]
+        if later:
+            follow(later, merged, self._updated)
+            self.write_migration_files(later)
+
+    def write_migration_files(
+        self, changes: Changes, update_previous_migration_paths: Any = None
+    ) -> None:
+        """Django's; the names of updated migrations are remembered."""
+        if update_previous_migration_paths:
+            self._updated += [each for own in changes.values() for each in own]
+        super().write_migration_files(  # type: ignore[misc]
+            changes, update_previous_migration_paths
+        )
+
+
+def _has_terminal() -> bool:
+    try:
+        return sys.stdin.isatty()
+    except (AttributeError, ValueError):  # It is None, or closed.
+        return False

@@ -1,0 +1,464 @@
+"""What the autodetector writes is rehearsed: nothing breaks, forward and back."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Length
+from django.utils import timezone
+
+from tests.command_helpers import Project
+from tests.generation_helpers import Case, table
+from tests.rehearsal_helpers import BREAKS, Told, codes
+from tests.rules_helpers import APP
+
+pytest_plugins = ["tests.command_fixtures"]
+
+CASCADE = models.CASCADE
+
+
+def text(length: int = 30, **options: Any) -> Any:
+    return models.CharField(max_length=length, **options)
+
+
+def number(**options: Any) -> Any:
+    return models.IntegerField(**options)
+
+
+def to(name: str, **options: Any) -> Any:
+    return models.ForeignKey(
+        f"{APP}.{name}", **{"on_delete": CASCADE, "related_name": "+", **options}
+    )
+
+
+def one(name: str, **options: Any) -> Any:
+    return models.OneToOneField(
+        f"{APP}.{name}", **{"on_delete": CASCADE, "related_name": "+", **options}
+    )
+
+
+def many(name: str, **options: Any) -> Any:
+    return models.ManyToManyField(f"{APP}.{name}", related_name="+", **options)
+
+
+def unique(*fields: str, **options: Any) -> Any:
+    return models.UniqueConstraint(
+        fields=fields, **{"name": f"unique_{'_'.join(fields)}", **options}
+    )
+
+
+def index(*fields: str, **options: Any) -> Any:
+    return models.Index(
+        fields=list(fields), **{"name": f"index_{'_'.join(fields)}", **options}
+    )
+
+
+def word() -> str:
+    return uuid.uuid4().hex
+
+
+LENGTH: Any = models.GeneratedField(
+    expression=Length("title"), output_field=models.IntegerField(), db_persist=True
+)
+AUTHOR = table("Author", name=text())
+POST = table("Post", title=text())
+
+# Fields of every type, with or without a default.
+TYPES: dict[str, Any] = {
+    "binary": models.BinaryField(default=b"x"),
+    "boolean": models.BooleanField(default=True),
+    "date": models.DateField(default=dt.date(2020, 2, 2)),
+    "decimal": models.DecimalField(max_digits=6, decimal_places=2, default=Decimal(2)),
+    "duration": models.DurationField(default=dt.timedelta(1)),
+    "floating": models.FloatField(default=1.5),
+    "ip": models.GenericIPAddressField(default="::1"),
+    "json": models.JSONField(default=dict),
+    "positive": models.PositiveSmallIntegerField(default=3),
+    "text": models.TextField(default="it's"),
+    "time": models.TimeField(default=dt.time(4)),
+    "url": models.URLField(default="http://example.org/%s"),
+    "uuid": models.UUIDField(default=uuid.UUID(int=5)),
+}
+
+
+def bare(field: Any) -> Any:
+    field = field.clone()
+    field.default = models.NOT_PROVIDED
+    return field
+
+
+# Code that upserts on what comes or goes can't be helped.
+UPSERTS = [
+    "add-constraint",
+    "add-db-default",
+    "add-unique",
+    "add-unique-together",
+    "drop-db-default",
+    "drop-unique",
+    "remove-constraint",
+    "remove-unique-together",
+]
+
+CASES = [
+    Case(
+        "new fields",
+        [POST],
+        [
+            table(
+                "Post",
+                {
+                    "indexes": [index("char")],
+                    "constraints": [
+                        unique("title", "char"),
+                        models.CheckConstraint(condition=Q(number__gt=0), name="over"),
+                    ],
+                    "unique_together": {("title", "number")},
+                },
+                title=text(),
+                char=text(default="a"),
+                number=number(default=1),
+                nullable=text(null=True),
+                nullable_default=text(null=True, default="b"),
+                blank=text(blank=True),
+                db_default=text(db_default="c"),
+                null_unique=text(null=True, unique=True),
+                length=LENGTH,
+                **TYPES,
+            )
+        ],
+        hazards=UPSERTS,
+    ),
+    Case(
+        "new fields of moments",
+        [POST],
+        [
+            table(
+                "Post",
+                title=text(),
+                added=models.DateTimeField(auto_now_add=True),
+                changed=models.DateTimeField(auto_now=True),
+                now=models.DateTimeField(default=timezone.now),
+                day=models.DateField(auto_now=True),
+                today=models.DateField(default=dt.date.today),
+                time=models.TimeField(auto_now_add=True),
+            )
+        ],
+    ),
+    Case(
+        "new fields that are filled",
+        [POST],
+        [
+            table(
+                "Post",
+                title=text(),
+                code=models.UUIDField(default=uuid.uuid4, unique=True),
+                other=models.UUIDField(default=uuid.uuid4),
+                word=text(32, default=word),
+                maybe=text(32, default=word, null=True),
+            )
+        ],
+        hazards=["add-field", "set-not-null"],
+    ),
+    Case(
+        "new relations",
+        [AUTHOR, POST],
+        [
+            AUTHOR,
+            table(
+                "Post",
+                title=text(),
+                author=to("author", null=True),
+                editor=one("author", null=True),
+                readers=many("author"),
+                loose=to("author", null=True, db_constraint=False),
+            ),
+        ],
+        # They come with the new release, which the running one can't help.
+        hazards=["add-field-m2m", "add-field-relation"],
+    ),
+    Case(
+        "fields that go",
+        [
+            table(
+                "Post",
+                {
+                    "indexes": [index("char")],
+                    "constraints": [
+                        unique("title", "char"),
+                        models.CheckConstraint(condition=Q(number__gt=0), name="over"),
+                    ],
+                    "unique_together": {("title", "number")},
+                },
+                title=text(),
+                char=text(),
+                number=number(default=1),
+                nullable=text(null=True),
+                db_default=text(db_default="c"),
+                choice=text(choices=[("d", "Draft"), ("p", "Public")]),
+                length=LENGTH,
+                moment=models.DateTimeField(),
+                **{name: bare(field) for name, field in TYPES.items()},
+            )
+        ],
+        [POST],
+        hazards=UPSERTS,
+    ),
+    Case(
+        "unique fields and relations that go",
+        [
+            AUTHOR,
+            table(
+                "Post",
+                title=text(),
+                code=text(unique=True),
+                author=to("author"),
+                maybe=to("author", null=True),
+                editor=one("author"),
+                parent=to("post", null=True),
+                readers=many("author"),
+            ),
+        ],
+        [AUTHOR, POST],
+        hazards=["drop-not-null"],
+    ),
+    Case(
+        "models that come",
+        [AUTHOR],
+        [
+            AUTHOR,
+            table("Tag", name=text(unique=True), writer=to("author"), book=to("book")),
+            table(
+                "Book",
+                {"unique_together": {("title", "tag")}, "indexes": [index("title")]},
+                title=text(),
+                tag=to("tag", null=True),
+                readers=many("author"),
+            ),
+        ],
+        hazards=["create-model"],
+    ),
+    Case(
+        "models that go",
+        [
+            AUTHOR,
+            table("Tag", name=text(unique=True), writer=to("author"), book=to("book")),
+            table(
+                "Book",
+                {"unique_together": {("title", "tag")}, "indexes": [index("title")]},
+                title=text(),
+                tag=to("tag", null=True),
+                readers=many("author"),
+            ),
+        ],
+        [AUTHOR],
+    ),
+    Case(
+        "fields that change",
+        [
+            table(
+                "Post",
+                {"unique_together": {("title", "number")}},
+                title=text(),
+                number=number(null=True),
+                tight=text(null=True),
+                loose=text(),
+                wide=text(20),
+                narrow=text(60),
+                both=text(60),
+                big=number(),
+                signed=models.PositiveIntegerField(),
+                unsigned=number(),
+                digits=models.DecimalField(max_digits=5, decimal_places=2),
+                indexed=text(),
+                unindexed=text(db_index=True),
+                given=text(),
+                taken=text(db_default="a"),
+                other=text(db_default="a"),
+                help=text(),
+            )
+        ],
+        [
+            table(
+                "Post",
+                title=text(),
+                number=number(default=4),
+                tight=text(default="b"),
+                loose=text(null=True),
+                wide=text(30),
+                narrow=text(40),
+                both=text(40, null=True),
+                big=models.BigIntegerField(),
+                signed=number(),
+                unsigned=models.PositiveIntegerField(),
+                digits=models.DecimalField(max_digits=9, decimal_places=2),
+                indexed=text(db_index=True),
+                unindexed=text(),
+                given=text(db_default="a"),
+                taken=text(),
+                other=text(db_default="b"),
+                help=text(help_text="Help"),
+            )
+        ],
+        hazards=["drop-not-null", "set-not-null", *UPSERTS],
+    ),
+    Case(
+        "uniqueness that comes",
+        [table("Post", title=text(), code=text(), number=number())],
+        [
+            table(
+                "Post",
+                {"constraints": [unique("title", "code")]},
+                title=text(),
+                code=text(unique=True),
+                number=number(unique=True),
+            ),
+        ],
+        hazards=UPSERTS,
+    ),
+    Case(
+        "uniqueness that goes",
+        [
+            table(
+                "Post",
+                {"constraints": [unique("title", "code")]},
+                title=text(),
+                code=text(unique=True),
+                number=number(unique=True),
+            ),
+        ],
+        [table("Post", title=text(), code=text(), number=number())],
+        hazards=UPSERTS,
+    ),
+    Case(
+        "relations that change",
+        [
+            AUTHOR,
+            table(
+                "Post",
+                title=text(),
+                loose=to("author"),
+                tight=to("author", null=True, db_constraint=False),
+                many_loose=many("author"),
+                many_tight=many("author", db_constraint=False),
+            ),
+        ],
+        [
+            AUTHOR,
+            table(
+                "Post",
+                title=text(),
+                loose=to("author", db_constraint=False, on_delete=models.DO_NOTHING),
+                tight=to("author", null=True, on_delete=models.SET_NULL),
+                many_loose=many("author", db_constraint=False),
+                many_tight=many("author"),
+            ),
+        ],
+    ),
+    Case(
+        "constraints and indexes of the same effect",
+        [
+            table(
+                "Post",
+                {
+                    "constraints": [
+                        unique("a", "b"),
+                        unique("f"),
+                        unique("h", name="x"),
+                    ],
+                    "indexes": [index("a"), index("g", name="same"), index("h")],
+                    "unique_together": {("c", "d")},
+                },
+                **{name: text() for name in "abcdfgh"},
+                e=text(unique=True),
+            )
+        ],
+        [
+            table(
+                "Post",
+                {
+                    "constraints": [
+                        unique("c", "d"),
+                        unique("e"),
+                        unique("h", name="y"),
+                    ],
+                    "indexes": [index("a"), index("g", "h", name="same")],
+                    "unique_together": {("a", "b")},
+                },
+                **{name: text() for name in "abcdegh"},
+                f=text(unique=True),
+            )
+        ],
+    ),
+    Case(
+        "an order that comes",
+        [AUTHOR, table("Post", title=text(), author=to("author"))],
+        [
+            AUTHOR,
+            table(
+                "Post",
+                {
+                    "order_with_respect_to": "author",
+                    "unique_together": {("title", "author")},
+                },
+                title=text(60),
+                author=to("author"),
+            ),
+        ],
+    ),
+    Case(
+        "an order that goes",
+        [
+            AUTHOR,
+            table(
+                "Post",
+                {
+                    "order_with_respect_to": "author",
+                    "unique_together": {("title", "author")},
+                },
+                title=text(),
+                author=to("author"),
+            ),
+        ],
+        [AUTHOR, table("Post", title=text(60), author=to("author"))],
+    ),
+    Case(
+        "names that keep their table and column",
+        [
+            AUTHOR,
+            table("Post", {"indexes": [index("name")]}, name=text(), a=to("author")),
+        ],
+        [
+            AUTHOR,
+            table(
+                "Post",
+                {"indexes": [index("title", name="index_name")]},
+                title=text(db_column="name"),
+                b=to("author", db_column="a_id"),
+            ),
+        ],
+    ),
+    Case(
+        "a model that keeps its table",
+        [POST, table("Note", post=to("post"))],
+        [
+            table("Article", {"db_table": "blog_post"}, title=text()),
+            table("Note", post=to("article")),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_rolling(case: Case, project: Project) -> None:
+    told = Told(case.rehearse(project, revert=True))
+    assert told.rehearsal.complete, told.text
+    assert not told.rehearsal.count(BREAKS), told.text
+    assert codes(told.rehearsal.findings) <= {*case.hazards}, told.text
+    labels = {each.label for each in told.rehearsal.not_probed}
+    assert labels == {f"{APP}.{name}" for name in case.not_probed}, told.text
