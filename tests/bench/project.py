@@ -6,8 +6,8 @@
   app and to other apps; their migrations, much as ``makemigrations`` would have written
   them over the years;
 - ``config``: settings that are the same but for the ``INSTALLED_APPS`` (``plain``,
-  ``null`` which is the same again, ``with_syzygy``) and ``MIGRATION_STAGES_BASELINE``
-  (``with_baseline``);
+  ``null`` which is the same again, ``with_syzygy``, ``with_linter`` which has
+  django-migration-linter) and ``MIGRATION_STAGES_BASELINE`` (``with_baseline``);
 - ``migrated.sqlite3``, on which everything is applied, and ``pending.sqlite3``, on
   which the newest migrations aren't, pre-deploy ones and then post-deploy ones;
 - ``latest.sqlite3``, for commands that read no more of a database than what is applied:
@@ -511,6 +511,9 @@ def write_project(
             **{f"{app.label}/migrations/__init__.py": "" for app in history.apps},
             "config/null.py": SETTINGS.format(extra=""),
             "config/with_syzygy.py": with_syzygy,
+            "config/with_linter.py": SETTINGS.format(
+                extra='"django_migration_linter", '
+            ),
             "config/with_baseline.py": (
                 f"{with_syzygy}MIGRATION_STAGES_BASELINE = {baseline!r}\n"
             ),

@@ -6,11 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 BENCH = Path(__file__).parent
+LINTER = "django_migration_linter"
 SIZE = ("--migrations=60", "--apps=3", "--pending=8", "--newest=20")
 
 
@@ -135,6 +137,8 @@ def test_benchmark_measures_everything(tmp_path: Path) -> None:
         "check: extra memory / imports",
         "check with baseline: memory",
         "rehearse / migrate --plan",
+        "check_migrations --all / plan",
+        *["check_migrations / lintmigrations"] * bool(find_spec(LINTER)),
         "stage engine, ms per 1,000",
     ]
     rows = json.loads(file.read_text())
