@@ -19,6 +19,7 @@ from jsonschema import Draft202012Validator
 from markdown_it import MarkdownIt
 
 from syzygy import Stage
+from syzygy.audit.catalogue import all_rules, page_of
 from syzygy.audit.findings import Audit, Finding, Planned, Severity, Suppressed
 from syzygy.audit.formats import github, gitlab, markdown, sarif
 from syzygy.locations import Location
@@ -217,8 +218,7 @@ def test_gitlab() -> None:
     assert breaking == {
         "description": (
             "blog.0002_remove, pre-deploy: "
-            'Removing "title" breaks the running release. It selects the column. '
-            "Wait for it:"
+            'Removing "title" breaks the running release. It selects the column.'
         ),
         "check_name": "SZ004",
         "fingerprint": breaking["fingerprint"],
@@ -293,7 +293,9 @@ def test_sarif() -> None:
     rules = {rule["id"]: rule for rule in driver["rules"]}
     assert list(rules) == ["ACME1", "SZ004", "SZ016"]
     assert rules["SZ004"]["name"] == "breaks-running-release"
-    assert rules["SZ004"]["help"]["text"]
+    assert ":doc:" in page_of(all_rules()["SZ004"])
+    assert ":doc:" not in rules["SZ004"]["help"]["text"]
+    assert "stage = Stage.POST_DEPLOY" in rules["SZ004"]["help"]["text"]
     assert rules["ACME1"]["shortDescription"] == {"text": "of-our-own"}
     for result in run["results"]:
         assert driver["rules"][result["ruleIndex"]]["id"] == result["ruleId"]

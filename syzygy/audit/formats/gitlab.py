@@ -15,8 +15,7 @@ def render(audit: Audit) -> str:
     report = []
     for finding, fingerprint in fingerprints(audit.findings):
         where = place(finding)
-        parts = [f"{finding.title}.", finding.what, finding.remedy.partition("\n")[0]]
-        about = " ".join(filter(None, parts))
+        about = " ".join(filter(None, [f"{finding.title}.", finding.what]))
         report.append(
             {
                 "description": f"{timing(finding)}: {about}",

@@ -132,7 +132,7 @@ def _finding(finding: Finding) -> str:
         if name in ("What", "When", "Why"):
             lines += ["", f"**{name}:** {_prose(text)}"]
         elif name == "Instead":
-            lines += ["", *_remedy(text)]
+            lines += ["", "\n\n".join(_remedy(text))]
         elif name == "SQL":
             lines += ["", _fenced(text, "sql")]
     return "\n".join(lines)
@@ -144,7 +144,7 @@ def _remedy(text: str) -> Iterator[str]:
     groups = groupby(text.split("\n"), key=lambda line: line.startswith("    "))
     for is_code, lines in groups:
         if is_code:
-            yield from ("", _fenced(textwrap.dedent("\n".join(lines))), "")
+            yield _fenced(textwrap.dedent("\n".join(lines)))
         else:
             yield name + _prose(" ".join(lines))
             name = ""

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from syzygy.audit.catalogue import all_rules, page_of
+from syzygy.audit.explain import as_text
 from syzygy.audit.findings import Audit, Finding, Severity, Suppressed
 from syzygy.audit.formats.common import fingerprints, place, plain
 from syzygy.hosting import hosted_path
@@ -58,13 +59,12 @@ def _rule(code: str, findings: list[Finding]) -> dict[str, Any]:
             "shortDescription": {"text": finding.name},
             "defaultConfiguration": {"level": _LEVELS[finding.severity]},
         }
-    page = page_of(known)
     return {
         "id": code,
         "name": known.name,
         "shortDescription": {"text": known.summary},
         "fullDescription": {"text": known.summary},
-        "help": {"text": page or known.summary},
+        "help": {"text": as_text(page_of(known)) or known.summary},
         "defaultConfiguration": {"level": _LEVELS[known.severity]},
     }
 
