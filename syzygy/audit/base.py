@@ -67,7 +67,8 @@ class AuditedOperation:
     ``position`` is that of the whole operation in the migration. ``effects`` are the
     stage rules that it falls under, whatever stage it declares. ``history`` has the
     models before it; it is good only while the operation is looked at. Of an operation
-    with ``state_only`` no more than the state changes.
+    with ``state_only`` no more than the state changes; one that is ``inferred`` tells
+    what code or SQL stands for that can't be read.
     """
 
     migration: AuditedMigration
@@ -76,6 +77,7 @@ class AuditedOperation:
     effects: Sequence[Rule]
     history: History
     state_only: bool = False
+    inferred: bool = False
 
     @property
     def stage(self) -> Stage | None:

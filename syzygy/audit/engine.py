@@ -119,10 +119,18 @@ def parts(
         effects: Iterable[Rule],
         history: History,
         *,
-        state_only: bool = False,
+        inferred: bool | None = None,
     ) -> AuditedOperation:
+        # Of state operations there are only those that tell something, and the others.
+        state_only = inferred is False
         return AuditedOperation(
-            audited, position, operation, tuple(effects), history, state_only
+            audited,
+            position,
+            operation,
+            tuple(effects),
+            history,
+            state_only,
+            bool(inferred),
         )
 
     if isinstance(operation, SeparateDatabaseAndState):
@@ -140,7 +148,7 @@ def parts(
         stands_for = bool(found) and not known
         for inner, before in _walk(operation.state_operations, label, history):
             effects = operation_effects(inner, label, before)
-            yield leaf(inner, effects, before, state_only=not stands_for)
+            yield leaf(inner, effects, before, inferred=stands_for)
     elif isinstance(operation, RunSQL) and operation.state_operations:
         effects = operation_effects(operation, label, history)
         inferred = bool(operation.sql) and not _reads_as_sql(effects)
@@ -148,7 +156,7 @@ def parts(
             yield leaf(operation, effects, history)
         for inner, before in _walk(operation.state_operations, label, history):
             inner_effects = operation_effects(inner, label, before)
-            yield leaf(inner, inner_effects, before, state_only=not inferred)
+            yield leaf(inner, inner_effects, before, inferred=inferred)
     else:
         yield leaf(operation, operation_effects(operation, label, history), history)
 

@@ -53,7 +53,8 @@ class _Lock(AuditRule):
 
     def check_operation(self, operation: AuditedOperation) -> Iterator[Problem]:
         """Report what keeps a table locked that may have rows."""
-        if not operation.state_only and operation.has_rows:
+        is_real = not (operation.state_only or operation.inferred)
+        if is_real and operation.has_rows:
             yield from self.check_lock(operation)
 
     def check_lock(self, operation: AuditedOperation) -> Iterator[Problem]:
@@ -90,15 +91,13 @@ class FullScan(_Lock):
 
     code = "SZ018"
     name = "full-scan"
-    vendors = _POSTGRESQL
-    summary = "The database reads a whole table to check it, and nobody may use it."
+    vendors = _BOTH
+    summary = "The database checks each row of a table, and nobody may write to it."
 
     def check_lock(self, operation: AuditedOperation) -> Iterator[Problem]:
-        """Report what PostgreSQL checks under the strongest of its locks."""
+        """Report what PostgreSQL or MySQL checks while others are locked out."""
         change = operation.operation
-        if rules.SET_NOT_NULL in operation.effects:
-            yield self._problem(operation, "NOT NULL has to hold for each row", _CHECK)
-        elif (
+        if (
             isinstance(change, AddConstraint)
             and isinstance(change.constraint, CheckConstraint)
             and type(change).__name__ != "AddConstraintNotValid"
@@ -106,19 +105,31 @@ class FullScan(_Lock):
             yield self._problem(
                 operation, "the constraint has to hold for each row", _not_valid(change)
             )
+        if operation.vendor != "postgresql":
+            return
+        if rules.SET_NOT_NULL in operation.effects:
+            yield self._problem(operation, "NOT NULL has to hold for each row", _CHECK)
+        elif isinstance(change, AddField) and _is_positive(change.field):
+            yield self._problem(
+                operation, "its CHECK has to hold for each row", _ONLY_SMALL
+            )
 
     def _problem(
         self, operation: AuditedOperation, reason: str, remedy: str
     ) -> Problem:
         return Problem(
             title=f"{operation.description} scans the table: {reason}",
-            what="Both releases wait for the table.",
+            what="Both releases wait for the table: on MySQL at writing to it.",
             when=_WHILE,
-            why=f"{reason[0].upper()}{reason[1:]}, and locks others out until then.",
+            why=f"{reason[0].upper()}{reason[1:]}; others are locked out until then.",
             remedy=remedy,
         )
 
 
+_ONLY_SMALL = (
+    "Use a field that may be negative, and a constraint that is added without a check "
+    "of the rows (AddConstraintNotValid); or accept it for a small table."
+)
 _CHECK = (
     "Have a constraint prove it before, which locks nobody out for long: PostgreSQL "
     "then takes it from there and reads nothing.\n"
@@ -177,12 +188,12 @@ class ForeignKeyCheck(_Lock):
     def check_lock(self, operation: AuditedOperation) -> Iterator[Problem]:
         """Report foreign keys that come into force on a table with rows."""
         change = operation.operation
-        comes = rules.ADD_DB_CONSTRAINT in operation.effects or (
+        if rules.ADD_DB_CONSTRAINT in operation.effects or (
             isinstance(change, AddField)
             and isinstance(change.field, ForeignKey)
             and is_constrained(change.field)
-        )
-        if comes:
+            and (operation.vendor == "mysql" or not _starts_as_null(change.field))
+        ):
             yield Problem(
                 title=f"{operation.description} checks a foreign key of each row",
                 what="Both releases wait at writing to the table and to its target.",
@@ -214,12 +225,12 @@ def _why_rewritten(operation: AuditedOperation) -> str:
     if old is None or is_generated(new):
         return ""
     sizes = [_SIZES.get(field.get_internal_type()) for field in (old, new)]
-    if all(sizes):
-        return "" if sizes[0] == sizes[1] else "the size of the number changes"
-    if rules.NARROW_TYPE in operation.effects:
+    if all(sizes) and sizes[0] != sizes[1]:
+        return "the size of the number changes"
+    if operation.vendor == "mysql":
+        return _why_copied(operation, old, new)
+    if rules.NARROW_TYPE in operation.effects and not all(sizes):
         return "each value has to fit the narrower type"
-    if operation.vendor == "mysql" and rules.WIDEN_TYPE in operation.effects:
-        return _why_widened_slowly(old, new)
     return ""
 
 
@@ -231,20 +242,32 @@ def _why_added_slowly(field: AnyField, vendor: str) -> str:
     return ""
 
 
-def _why_widened_slowly(old: AnyField, new: AnyField) -> str:
-    """Why MySQL copies the table for more room in a column.
+def _is_positive(field: AnyField) -> bool:
+    """Whether PostgreSQL has a CHECK for the field."""
+    return str(field.get_internal_type()).startswith("Positive")
 
-    A text of up to 255 bytes has one byte for its length, and a character has up to
-    four bytes: https://dev.mysql.com/doc/refman/8.4/en/innodb-online-ddl-operations.html
+
+def _starts_as_null(field: AnyField) -> bool:
+    """Whether a new column is NULL in each row, so that there is nothing to check."""
+    return bool(field.null) and not (
+        has_db_default(field) or (field.has_default() and field.default is not None)
+    )
+
+
+def _why_copied(operation: AuditedOperation, old: AnyField, new: AnyField) -> str:
+    """Why MySQL copies the table to change a column.
+
+    It does for any change of a type but for more room in a text. One of up to 255 bytes
+    has one byte for its length, and a character has up to four bytes:
+    https://dev.mysql.com/doc/refman/8.4/en/innodb-online-ddl-operations.html
     """
+    if not {rules.WIDEN_TYPE, rules.NARROW_TYPE} & {*operation.effects}:
+        return ""
+    if rules.NARROW_TYPE in operation.effects or not new.max_length:
+        return "MySQL copies it to change the type"
     lengths = [field.max_length or 0 for field in (old, new)]
     is_short = max(lengths) <= 63 or min(lengths) >= 64
-    if is_short and "TextField" not in {
-        old.get_internal_type(),
-        new.get_internal_type(),
-    }:
-        return ""
-    return "its column is stored in another form"
+    return "" if is_short else "its column is stored in another form"
 
 
 def _varies(expression: Any) -> bool:

@@ -1,0 +1,279 @@
+"""What the audit says about locks is what the databases do.
+
+PostgreSQL tells what a transaction has read and rewritten. MySQL and MariaDB refuse a
+change that can't be made in place without a lock, if they are told to make it so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import Error, connection, models, transaction
+from django.db.migrations import (
+    AddConstraint,
+    AddField,
+    AddIndex,
+    AlterField,
+    AlterUniqueTogether,
+    RemoveField,
+)
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ProjectState
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from syzygy import Stage
+from tests.audit_helpers import audited, step
+from tests.command_helpers import Project
+from tests.rules_helpers import APP, model
+from tests.services import UNDER_TEST
+
+pytest_plugins = ["tests.command_fixtures"]
+
+
+def text(length: int, **options: Any) -> Any:
+    return models.CharField(max_length=length, **options)
+
+
+def decimal(digits: int) -> Any:
+    return models.DecimalField(max_digits=digits, decimal_places=2, null=True)
+
+
+def author(**options: Any) -> Any:
+    return models.ForeignKey("blog.author", models.CASCADE, **options)
+
+
+def alter(name: str, field: Any) -> Operation:
+    return AlterField("post", name, field)
+
+
+def add(field: Any) -> Operation:
+    return AddField("post", "extra", field)
+
+
+COMPUTED = models.GeneratedField(
+    expression=F("number") + 1, output_field=models.IntegerField(), db_persist=True
+)
+BEFORE = [
+    model("Author", name=text(20)),
+    model(
+        "Post",
+        title=text(20),
+        short=text(10, null=True),
+        long=text(200),
+        body=models.TextField(default=""),
+        number=models.IntegerField(null=True),
+        small=models.SmallIntegerField(default=0),
+        positive=models.PositiveIntegerField(default=0),
+        amount=decimal(6),
+        loose=author(db_constraint=False, null=True, related_name="+"),
+    ),
+]
+# What PostgreSQL and MySQL are said to do; MariaDB does the latter, too.
+REWRITE, SCAN, INDEX, KEY = "SZ017", "SZ018", "SZ019", "SZ020"
+FACTS: list[tuple[str, set[str], set[str], Operation]] = [
+    (
+        "bigint",
+        {REWRITE},
+        {REWRITE},
+        alter("number", models.BigIntegerField(null=True)),
+    ),
+    ("int", {REWRITE}, {REWRITE}, alter("small", models.IntegerField(default=0))),
+    ("signed", set(), {REWRITE}, alter("positive", models.IntegerField(default=0))),
+    ("longer", set(), set(), alter("title", text(60))),
+    ("long", set(), set(), alter("long", text(400))),
+    ("unlimited", set(), {REWRITE}, alter("title", models.TextField())),
+    ("shorter", {REWRITE}, {REWRITE}, alter("title", text(10))),
+    ("limited", {REWRITE}, {REWRITE}, alter("body", text(300, default=""))),
+    ("more digits", set(), {REWRITE}, alter("amount", decimal(9))),
+    ("fewer digits", {REWRITE}, {REWRITE}, alter("amount", decimal(5))),
+    ("not null", {SCAN}, set(), alter("short", text(10, default=""))),
+    ("null", set(), set(), alter("title", text(20, null=True))),
+    ("new", set(), set(), add(models.IntegerField(null=True))),
+    ("new, default", set(), set(), add(models.IntegerField(default=3))),
+    ("new, db_default", set(), set(), add(models.IntegerField(db_default=3))),
+    ("new, now", set(), set(), add(models.DateTimeField(db_default=Now()))),
+    ("new, stored", {REWRITE}, {REWRITE}, add(COMPUTED)),
+    ("new, unique", {INDEX}, set(), add(models.IntegerField(null=True, unique=True))),
+    ("new, positive", {SCAN}, set(), add(models.PositiveIntegerField(null=True))),
+    ("new key", {INDEX}, {KEY}, add(author(null=True))),
+    (
+        "new loose key",
+        set(),
+        set(),
+        add(author(null=True, db_constraint=False, db_index=False)),
+    ),
+    ("tight key", {KEY}, {KEY}, alter("loose", author(null=True, related_name="+"))),
+    ("index", {INDEX}, set(), AddIndex("post", models.Index(F("number"), name="i"))),
+    (
+        "db_index",
+        {INDEX},
+        set(),
+        alter("number", models.IntegerField(null=True, db_index=True)),
+    ),
+    (
+        "unique",
+        {INDEX},
+        set(),
+        alter("number", models.IntegerField(null=True, unique=True)),
+    ),
+    (
+        "unique constraint",
+        {INDEX},
+        set(),
+        AddConstraint("post", models.UniqueConstraint(fields=["number"], name="u")),
+    ),
+    ("together", {INDEX}, set(), AlterUniqueTogether("post", {("number", "small")})),
+    (
+        "check",
+        {SCAN},
+        {SCAN},
+        AddConstraint("post", models.CheckConstraint(condition=Q(small=0), name="c")),
+    ),
+    (
+        "comment",
+        set(),
+        set(),
+        alter("number", models.IntegerField(null=True, db_comment="x")),
+    ),
+    ("gone", set(), set(), RemoveField("post", "number")),
+]
+# MariaDB has more room in such a column at once, MySQL copies the table.
+MYSQL_ONLY = ("longer than a byte tells", alter("title", text(100)))
+CODES = {REWRITE, SCAN, INDEX, KEY}
+
+
+def told(operation: Operation, vendor: str) -> set[str]:
+    found = audited(BEFORE, step(operation, stage=Stage.PRE_DEPLOY), vendor=vendor)
+    return {finding.code for finding in found} & CODES
+
+
+@pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact[0])
+def test_what_the_audit_tells(fact: tuple[str, set[str], set[str], Operation]) -> None:
+    _, postgresql, mysql, operation = fact
+    assert told(operation, "postgresql") == postgresql
+    assert told(operation, "mysql") == mysql
+    assert told(operation, "sqlite") == set()
+
+
+def test_mysql_alone() -> None:
+    assert told(MYSQL_ONLY[1], "mysql") == {REWRITE}
+    assert told(MYSQL_ONLY[1], "postgresql") == set()
+
+
+def test_a_default_that_varies() -> None:
+    functions = pytest.importorskip("django.contrib.postgres.functions")
+    new = add(models.UUIDField(db_default=functions.RandomUUID()))
+    assert told(new, "postgresql") == {REWRITE}
+
+
+def test_what_the_plan_creates_is_free() -> None:
+    for _, _, _, operation in FACTS:
+        found = audited([], step(*BEFORE), step(operation))
+        assert not {finding.code for finding in found} & {REWRITE, SCAN, INDEX}
+
+
+# The facts
+
+
+def write_tables() -> ProjectState:
+    state = ProjectState()
+    with connection.schema_editor() as editor:
+        for operation in BEFORE:
+            before = state.clone()
+            operation.state_forwards(APP, state)
+            operation.database_forwards(APP, editor, before, state)
+    return state
+
+
+def ask(sql: str) -> Sequence[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        row: Sequence[Any] = cursor.fetchone()
+    return row
+
+
+@pytest.mark.skipif(UNDER_TEST != "postgresql", reason="It is about PostgreSQL.")
+def test_postgresql(project: Project) -> None:
+    del project
+    state = write_tables()
+    found = {}
+    for name, _, _, operation in FACTS:
+        found[name] = seen_by_postgresql(operation, state)
+    assert found == {name: codes for name, codes, _, _ in FACTS}
+
+
+def seen_by_postgresql(operation: Operation, state: ProjectState) -> set[str]:
+    after = state.clone()
+    operation.state_forwards(APP, after)
+    [oid] = ask("SELECT 'blog_post'::regclass::oid")
+    look = (
+        f"SELECT pg_relation_filenode({oid}), seq_scan, "
+        f"(SELECT count(*) FROM pg_index WHERE indrelid = {oid}) "
+        f"FROM pg_stat_xact_all_tables WHERE relid = {oid}"
+    )
+    with transaction.atomic():
+        file, scans, indexes = ask(look)
+        with connection.schema_editor() as editor:
+            operation.database_forwards(APP, editor, state, after)
+        new_file, new_scans, new_indexes = ask(look)
+        [locks] = ask(
+            "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() "
+            "AND relation = 'blog_author'::regclass "
+            "AND mode = 'ShareRowExclusiveLock'"
+        )
+        transaction.set_rollback(True)
+    seen = set()
+    if new_file != file:
+        seen.add(REWRITE)
+    elif new_indexes > indexes:
+        seen.add(INDEX)
+    elif new_scans > scans:
+        seen.add(KEY if locks else SCAN)
+    return seen
+
+
+@pytest.mark.skipif(UNDER_TEST != "mariadb", reason="It is about MariaDB.")
+def test_mariadb(project: Project) -> None:
+    del project
+    copied = {name for name, _, _, operation in FACTS if is_copied(operation)}
+    assert copied == {name for name, _, codes, _ in FACTS if codes}
+
+
+IN_PLACE = {
+    "ALTER": ", ALGORITHM=INPLACE, LOCK=NONE",
+    "CREATE": " ALGORITHM=INPLACE LOCK=NONE",
+}
+
+
+def is_copied(operation: Operation) -> bool:
+    """Whether the database refuses to do it in place, while others write."""
+    with tables() as state:
+        after = state.clone()
+        operation.state_forwards(APP, after)
+        with connection.schema_editor(collect_sql=True) as editor:
+            operation.database_forwards(APP, editor, state, after)
+        try:
+            for statement in editor.collected_sql:
+                ending = IN_PLACE.get(statement.split()[0], "")
+                with connection.cursor() as cursor:
+                    cursor.execute(statement.rstrip(";") + ending)
+        except Error as error:
+            if error.args[0] not in {1845, 1846}:  # It can't be done so.
+                raise
+            return True
+    return False
+
+
+@contextmanager
+def tables() -> Iterator[ProjectState]:
+    state = write_tables()
+    try:
+        yield state
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE blog_post")
+            cursor.execute("DROP TABLE blog_author")
