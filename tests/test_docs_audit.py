@@ -210,9 +210,9 @@ def test_what_the_audit_says_beside_others(project: Project) -> None:
     rows = table()
     del rows["Migration"]
     assert list(rows) == list(ROWS)
-    for number, row in enumerate(ROWS.values()):
+    for number, made in enumerate(ROWS.values()):
         label = f"shop{number}"
-        project.app(label, {"0001_initial": initial(label), "0002_next": row})
+        project.app(label, {"0001_initial": initial(label), "0002_next": made})
     engine = "django.db.backends.postgresql"
     project.settings["DATABASES"] = {"default": {"ENGINE": engine}}
     result = project.manage("check_migrations", "--all", "--format=json")
