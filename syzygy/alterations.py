@@ -106,7 +106,8 @@ def insert_may_omit(field: AnyField) -> bool:
     """Whether a release that doesn't know the field can insert rows, more than one."""
     if is_generated(field):
         return True
-    if has_db_default(field):
+    # A DEFAULT of NULL is none, and NULL is unique as often as it likes.
+    if has_db_default(field) and field.db_default is not None:
         return not is_unique(field) or is_per_row(field.db_default)
     return bool(field.null)
 

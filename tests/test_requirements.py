@@ -770,6 +770,18 @@ REMOVE = RemoveField("post", "x")
         post(x=IntegerField(null=True, unique=True, db_default=0)),
     ),
     (
+        "unique nullable with a db_default of NULL",
+        "remove-field",
+        REMOVE,
+        post(x=IntegerField(null=True, unique=True, db_default=None)),
+    ),
+    (
+        "not null with a db_default of NULL",
+        "remove-field-not-null",
+        REMOVE,
+        post(x=IntegerField(db_default=None)),
+    ),
+    (
         "unique with a db_default per row",
         "remove-field",
         REMOVE,
