@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,13 +29,18 @@ def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(
-    scope="session",
-    params=[
-        pytest.param(name, marks=pytest.mark.service(name))
-        for name in ("sqlite", "postgresql")
-    ],
-)
+def _database(name: str) -> Any:
+    """A parameter of `sites`; the tests of one database share a worker, and sites."""
+    return pytest.param(
+        name, marks=[pytest.mark.service(name), pytest.mark.xdist_group(name)]
+    )
+
+
+SQLITE = _database("sqlite")
+POSTGRESQL = _database("postgresql")
+
+
+@pytest.fixture(scope="session", params=[SQLITE, POSTGRESQL])
 def sites(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Sites]:

@@ -45,7 +45,6 @@ def test_upgrade_by_one_release(sites: Sites, past: Site, plain: Site) -> None:
 
 def test_upgrade_from_the_files_alone(site: Site) -> None:
     targets = [f"--from={app}.{name}" for app, name in WAGTAIL_7_0.items()]
-    document = rehearse(site, *targets, "--revert")
+    document = rehearse(site, *targets)
     assert document["complete"]
     assert not {name for name in breaking(document) if name.startswith("home.")}
-    assert [step["phase"] for step in document["steps"]].count("end") == 2

@@ -10,6 +10,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
+from tests.realworld.conftest import SQLITE
 from tests.realworld.releases import WAGTAIL_4_1, WAGTAIL_7_0
 from tests.realworld.sites import Site, Sites
 
@@ -41,6 +44,9 @@ CONTENT = {
     "tags": ["Moon"],
     "workflow": ["Conjunction", True],
 }
+
+# What has nothing to do with the kind of the database.
+on_sqlite = pytest.mark.parametrize("sites", [SQLITE], indirect=True)
 
 THIRD_PARTY_MIGRATION = re.compile(r"(?!home\.).+\.migrations\.\d{4}_")
 
@@ -92,6 +98,7 @@ def test_upgrade_by_one_release(sites: Sites, past: Site, plain: Site) -> None:
     site.manage("makemigrations", "--check", "--dry-run")
 
 
+@on_sqlite
 def test_upgrade_over_years_with_what_the_message_says(
     sites: Sites, past: Site, plain: Site
 ) -> None:
@@ -114,6 +121,7 @@ def test_upgrade_over_years_with_what_the_message_says(
     assert site.schema() == plain.schema()
 
 
+@on_sqlite
 def test_new_database_in_two_stages(sites: Sites, plain: Site) -> None:
     site = sites.new()
 
@@ -156,6 +164,7 @@ def test_revert_of_an_app(sites: Sites, plain: Site) -> None:
     assert site.schema() == schema
 
 
+@on_sqlite
 def test_revert_of_a_release(sites: Sites, plain: Site) -> None:
     site = sites.new(like=plain)
     before = site.applied()
@@ -171,6 +180,7 @@ def test_revert_of_a_release(sites: Sites, plain: Site) -> None:
     }
 
 
+@on_sqlite
 def test_revert_over_releases_with_what_the_message_says(
     sites: Sites, plain: Site
 ) -> None:
