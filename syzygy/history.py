@@ -27,7 +27,37 @@ def _never_swapped(label: str, setting: str) -> bool:
     return False
 
 
-class History(ProjectState):
+class UnrenderedState(ProjectState):
+    """Django's, quicker as long as nobody has asked for its model classes."""
+
+    def alter_field(
+        self,
+        app_label: str,
+        model_name: str,
+        name: str,
+        field: AnyField,
+        preserve_default: bool,
+    ) -> None:
+        """Replace the field.
+
+        Django's looks at every field of the project to tell what has to be rendered.
+        """
+        if "apps" in vars(self) or getattr(self, "_relations", None) is not None:
+            super().alter_field(app_label, model_name, name, field, preserve_default)
+            return
+        self.models[app_label, model_name].fields[name] = _kept(field, preserve_default)
+
+
+def _kept(field: AnyField, preserve_default: bool) -> AnyField:
+    """What is left of a field whose default was for the rows that there were."""
+    if preserve_default:
+        return field
+    field = field.clone()
+    field.default = NOT_PROVIDED
+    return field
+
+
+class History(UnrenderedState):
     """The state before the next operation.
 
     ``is_swapped(label, setting)`` tells whether the model ``label`` ("app.model") is
@@ -162,17 +192,12 @@ class History(ProjectState):
         field: AnyField,
         preserve_default: bool,
     ) -> None:
-        """Replace the field.
-
-        Django's looks at every field of the project to tell what has to be rendered.
-        """
-        if not preserve_default:
-            field = field.clone()
-            field.default = NOT_PROVIDED
-        if model := self.models.get((app_label, model_name)):
-            model.fields[name] = field
+        """Replace the field, or that of a model that isn't known."""
+        if (app_label, model_name) in self.models:
+            super().alter_field(app_label, model_name, name, field, preserve_default)
         else:
-            self._stray_fields[app_label, model_name, name] = field
+            stray = _kept(field, preserve_default)
+            self._stray_fields[app_label, model_name, name] = stray
 
     def rename_field(
         self, app_label: str, model_name: str, old_name: str, new_name: str

@@ -53,7 +53,7 @@ from django.db.models import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syzygy.history import History
+from syzygy.history import History, UnrenderedState
 from syzygy.requirements import operation_rules
 from tests.properties import examples
 from tests.rules_helpers import APP, AUTHOR, add, history, judged, model, named, post
@@ -254,11 +254,23 @@ def written(operations: list[Operation]) -> list[str]:
 @given(st.data())
 def test_it_has_the_models_that_django_has(data: st.DataObject) -> None:
     author = Author(data)
-    state = History()
+    state, unrendered = History(), UnrenderedState()
     for _ in range(data.draw(st.integers(1, 25))):
         operation = author.write()
         state.advance(operation, APP)
+        operation.state_forwards(APP, unrendered)
         assert content(state) == content(author.state), operation
+        assert content(unrendered) == content(author.state), operation
+
+
+def test_a_state_that_was_rendered_renders_what_is_altered() -> None:
+    state = UnrenderedState()
+    state.add_model(ModelState(APP, "Post", [("id", BigAutoField(primary_key=True))]))
+    state.add_field(APP, "post", "title", CharField(max_length=3), True)
+    state.apps.get_model(APP, "Post")
+    state.alter_field(APP, "post", "title", CharField(max_length=8), True)
+    post = state.apps.get_model(APP, "Post")
+    assert post._meta.get_field("title").max_length == 8
 
 
 @settings(max_examples=examples(60))

@@ -625,3 +625,20 @@ def test_rows_that_code_deletes_beside_an_operation(blog: Project) -> None:
     kept = [f for f in document(blog)["findings"] if "KEEP ROWS" in f["actions"]]
     assert [f["severity"] for f in kept] == ["hazard"] * len(kept)
     assert kept[0]["operation"] == "Raw Python operation"
+
+
+def test_unique_set_with_the_primary_key(project: Project) -> None:
+    # SQLite takes no upsert on it, whatever release asks.
+    with_key = (
+        'm.CreateModel("Tag", [("id", models.AutoField(primary_key=True)), '
+        '("name", models.CharField(max_length=9))], '
+        'options={"constraints": [models.UniqueConstraint('
+        'fields=["id", "name"], name="both")]})'
+    )
+    project.app("blog", {"0001_initial": source(with_key)})
+    project.call("migrate", verbosity=0)
+    add = 'm.AddField("tag", "note", models.TextField(null=True))'
+    project.migrations("blog", {"0002_add": source(add)})
+    data = document(project)
+    assert data["findings"] == []
+    assert data["not_probed"] == []

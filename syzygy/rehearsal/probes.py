@@ -26,7 +26,7 @@ from syzygy.rehearsal.residents import Residents
 from syzygy.rehearsal.row_probes import RowProber, writable
 from syzygy.rehearsal.row_rules import counterparts
 from syzygy.rehearsal.rows import Variant
-from syzygy.rehearsal.uniques import conflict_targets, constraints_of
+from syzygy.rehearsal.uniques import conflict_targets, constraints_of, upsert_targets
 
 
 class Prober(RowProber):
@@ -35,6 +35,7 @@ class Prober(RowProber):
     def probe(self, keys: Iterable[ModelKey], residents: Residents) -> list[Failure]:
         """Use each of the models that the release has; return what went wrong."""
         self.failures = []
+        self._held: dict[ModelKey, bool] = {}
         for key in keys:
             if model := self.release.model(key):
                 self._probe_model(key, model, residents)
@@ -127,6 +128,11 @@ class Prober(RowProber):
 
         Or to one that goes with the row when this release deletes it.
         """
+        if key not in self._held:
+            self._held[key] = self._has_unknown_holder(key)
+        return self._held[key]
+
+    def _has_unknown_holder(self, key: ModelKey) -> bool:
         going = [key]
         for each in going:
             known = self.release.references(each)
@@ -148,7 +154,7 @@ class Prober(RowProber):
         if not self._features.supports_update_conflicts or model._meta.parents:
             return
         known = list(conflict_targets(other)) if other else []
-        for names in conflict_targets(model):
+        for names in upsert_targets(model, self._connection):
             with self.rolled_back():
                 made = quietly(self.alias, lambda: self.insert(model, Variant.WIDEST))
                 if made is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -57,12 +58,8 @@ class Release:
 
         A many-to-many relation refers to both of its ends.
         """
-        targets = {key, *self.parents(key)}
-        return {
-            (holder, name)
-            for holder, name, target, is_m2m in self._relations
-            if target in targets or (is_m2m and holder in targets)
-        }
+        targets = (key, *self.parents(key))
+        return set().union(*(self._references.get(target, ()) for target in targets))
 
     def related(self, keys: Container[ModelKey]) -> Iterator[ModelKey]:
         """The models that models among ``keys`` refer to, and those that extend them.
@@ -101,6 +98,16 @@ class Release:
             for relation in model._meta.local_fields + model._meta.local_many_to_many
             if relation.remote_field and isinstance(relation.related_model, type)
         ]
+
+    @cached_property
+    def _references(self) -> dict[ModelKey, set[Relation]]:
+        """The relations that refer to a model; a big project has thousands."""
+        references: dict[ModelKey, set[Relation]] = defaultdict(set)
+        for holder, name, target, is_m2m in self._relations:
+            references[target].add((holder, name))
+            if is_m2m:
+                references[holder].add((holder, name))
+        return references
 
     def _get_model(self, key: ModelKey) -> ModelClass:
         model: ModelClass = self.apps.get_model(*key)

@@ -13,6 +13,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 
 from syzygy.graph import MigrationKey
+from syzygy.history import UnrenderedState
 from syzygy.rehearsal.attempts import explain
 from syzygy.rehearsal.releases import ModelClass, parts_of
 from syzygy.rehearsal.signals import Terminated
@@ -40,7 +41,7 @@ def record(connection: BaseDatabaseWrapper, applied: Collection[MigrationKey]) -
 
 def state_after(executor: MigrationExecutor, history: Plan) -> ProjectState:
     """The state to which the migrations in ``history`` lead."""
-    state = ProjectState(real_apps=executor.loader.unmigrated_apps)
+    state = UnrenderedState(real_apps=executor.loader.unmigrated_apps)
     for migration, _ in history:
         migration.mutate_state(state, preserve=False)
     for model in state.models.values():
@@ -50,7 +51,7 @@ def state_after(executor: MigrationExecutor, history: Plan) -> ProjectState:
             items = {item.name: item for item in model.options.get(option, ())}
             if len(items) < len(model.options.get(option, ())):
                 model.options[option] = list(items.values())
-    return state
+    return ProjectState(state.models, state.real_apps)
 
 
 def make_tables(
