@@ -13,14 +13,18 @@ from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import load_command_class
+from django.utils.module_loading import import_string
 
 from syzygy import messages
 from syzygy.exceptions import InvalidStage
 
 TAG = "syzygy"
 
-# The commands of Django's that this app overrides.
-COMMANDS = ("migrate",)
+# The commands of Django's that this app overrides, and what it adds to each.
+COMMANDS = {
+    "makemigrations": ("syzygy.management.generation", "MakeMigrationsMixin"),
+    "migrate": ("syzygy.management.mixins", "MigrateMixin"),
+}
 # More ambiguous migrations than these are told in one message.
 MANY = 5
 
@@ -150,22 +154,24 @@ def check_quorum(
 
 
 def _combine_hint(app_name: str, command: str) -> str:
+    module, mixin = COMMANDS[command]
     return (
         "Combine them in an app that comes before both in INSTALLED_APPS, in "
         f"management/commands/{command}.py:\n"
         f"    from {app_name}.management.commands import {command} as other\n"
-        "    from syzygy.management.mixins import MigrateMixin\n"
+        f"    from {module} import {mixin}\n"
         "\n"
-        "    class Command(MigrateMixin, other.Command):\n"
+        f"    class Command({mixin}, other.Command):\n"
         "        pass"
     )
 
 
 def _is_combined(app_name: str, command: str) -> bool:
-    from syzygy.management.mixins import MigrateMixin
-
+    module, mixin = COMMANDS[command]
     try:
-        return isinstance(load_command_class(app_name, command), MigrateMixin)
+        return isinstance(
+            load_command_class(app_name, command), import_string(f"{module}.{mixin}")
+        )
     except Exception:  # noqa: BLE001 - whoever runs it is told
         return False
 

@@ -223,7 +223,7 @@ def _remove_field(
     if field is None:
         return rules.REMOVE_FIELD
     if field.many_to_many:
-        return rules.REMOVE_FIELD_M2M if has_join_table(field) else rules.STATE_ONLY
+        return _remove_join_table(field)
     if not has_column(field):
         return rules.STATE_ONLY
     if field.primary_key:
@@ -239,6 +239,14 @@ def _remove_field(
     return (
         rules.REMOVE_FIELD_UNIQUE if is_unique(field) else rules.REMOVE_FIELD_NOT_NULL
     )
+
+
+def _remove_join_table(field: AnyField) -> Rule:
+    if not has_join_table(field):
+        return rules.STATE_ONLY
+    if field.remote_field.db_constraint:
+        return rules.REMOVE_FIELD_M2M
+    return rules.REMOVE_FIELD
 
 
 @_judges(django_operations.AlterField)

@@ -112,10 +112,10 @@ def removed(field: AnyField) -> AnyField:
         default = harmless(field)
         if default is not NOT_PROVIDED:
             return changed(field, db_default=default)
-    attributes: dict[str, Any] = {"null": True}
-    if has_db_default(field):
-        attributes["db_default"] = NOT_PROVIDED
-    return changed(field, **attributes)
+    if has_db_default(field) and not isinstance(field, OneToOneField):
+        # The old release relies on the DEFAULT, which can't be that of two rows.
+        return changed(field, unique=False)
+    return changed(field, null=True)
 
 
 def released(field: AnyField) -> AnyField:

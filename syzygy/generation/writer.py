@@ -15,6 +15,7 @@ from django.db.migrations.writer import MigrationWriter
 from syzygy.requirements import to_stage
 
 _CLASS = re.compile(r"\n*^class Migration\(migrations\.Migration\):\n", re.MULTILINE)
+_ATOMIC = re.compile(r"^    atomic = ", re.MULTILINE)
 _WIDTH = 78
 
 
@@ -34,11 +35,14 @@ class StageWriterMixin(MigrationWriter):
         ]
         if stage is not None:
             lines.append(f"stage = Stage.{stage.name}")
+        if not self.migration.atomic and not _ATOMIC.search(text):
+            # Django writes that itself since 6.1.
+            lines += ["", "atomic = False"]
         match = _CLASS.search(text)
         if not lines or match is None:
             return text
         imports = "\nfrom syzygy import Stage" if stage is not None else ""
-        body = "".join(f"    {line}\n" for line in lines)
+        body = "".join(f"    {line}".rstrip() + "\n" for line in lines)
         return (
             f"{text[: match.start()]}{imports}\n\n\n"
             f"{match[0].lstrip()}{body}{text[match.end() :]}"

@@ -1,0 +1,388 @@
+"""``makemigrations`` in real projects."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.management.commands import makemigrations as django_makemigrations
+
+from tests.command_helpers import Project, Result, environment
+
+pytest_plugins = ["tests.command_fixtures"]
+
+HEAD = "from django.db import models\n"
+AUTHOR = "\nclass Author(models.Model):\n    name = models.CharField(max_length=30)\n"
+POST = "\nclass Post(models.Model):\n    title = models.CharField(max_length=30)\n"
+SLUG = '    slug = models.SlugField(default="none")\n'
+
+
+@pytest.fixture
+def blog(project: Project) -> Project:
+    """Make a project whose app "blog" has a model and its migration."""
+    project.app("blog", {}, models=HEAD + POST)
+    assert project.manage("makemigrations", "blog").returncode == 0
+    return project
+
+
+def now(project: Project, models: str, app: str = "blog") -> None:
+    project.write(f"{app}/models.py", HEAD + models)
+
+
+def files(project: Project, app: str = "blog") -> dict[str, str]:
+    """The texts of an app's migrations without their headers, by name."""
+    folder = project.path / app / "migrations"
+    return {
+        file.stem: re.sub(r"^# Generated.*\n\n", "", file.read_text(encoding="utf-8"))
+        for file in sorted(folder.glob("0*.py"))
+    }
+
+
+def made(project: Project, *arguments: str, code: int = 0) -> Result:
+    result = project.manage("makemigrations", *arguments)
+    assert result.returncode == code, result.output
+    return result
+
+
+def test_a_field_with_a_default(blog: Project) -> None:
+    now(blog, POST + SLUG)
+    result = made(blog)
+    assert "0002_post_slug.py" in result.stdout
+    written = files(blog)
+    assert list(written) == [
+        "0001_initial",
+        "0002_post_slug",
+        "0003_drop_db_default_post_slug",
+    ]
+    assert "default='none'" in written["0002_post_slug"]
+    assert "db_default='none'" in written["0002_post_slug"]
+    assert "db_default" not in written["0003_drop_db_default_post_slug"]
+    assert (
+        '("blog", "0002_post_slug")'.replace('"', "'")
+        in written["0003_drop_db_default_post_slug"]
+    )
+    assert made(blog).stdout == "No changes detected\n"
+    assert made(blog, "--check").stdout == "No changes detected\n"
+    assert blog.manage("check").output == (
+        "exit 0\nSystem check identified no issues (0 silenced).\n\n"
+    )
+    assert blog.manage("migrate", "--pre-deploy").returncode == 0
+    assert blog.applied() == ["blog.0001_initial", "blog.0002_post_slug"]
+    assert blog.manage("migrate").returncode == 0
+    assert blog.manage("migrate", "blog", "zero").returncode == 0
+
+
+def test_what_is_filled(blog: Project) -> None:
+    now(
+        blog,
+        "import uuid\n" + POST + "    code = models.UUIDField(default=uuid.uuid4, "
+        "unique=True)\n    old = models.CharField(max_length=9, null=True)\n",
+    )
+    made(blog)
+    assert list(files(blog))[1:] == [
+        "0002_post_code_post_old",
+        "0003_fill_post_code",
+        "0004_tighten_post_code",
+    ]
+    assert files(blog)["0003_fill_post_code"] == (
+        "import syzygy.operations\n"
+        "import uuid\n"
+        "from django.db import migrations\n"
+        "\n\n"
+        "class Migration(migrations.Migration):\n"
+        "    # No release leaves these fields empty any more. It isn't one "
+        "transaction,\n    # so it has a file of its own.\n"
+        "\n"
+        "    atomic = False\n"
+        "\n"
+        "    dependencies = [\n"
+        "        ('blog', '0002_post_code_post_old'),\n"
+        "    ]\n"
+        "\n"
+        "    operations = [\n"
+        "        syzygy.operations.Backfill(\n"
+        "            model_name='post',\n"
+        "            name='code',\n"
+        "            value=uuid.uuid4,\n"
+        "        ),\n"
+        "    ]\n"
+    )
+    assert blog.manage("migrate").returncode == 0
+    assert made(blog).stdout == "No changes detected\n"
+
+
+def test_a_stage_that_is_declared(blog: Project) -> None:
+    meta = "    class Meta:\n        %s\n"
+    body = "    body = models.CharField(max_length=9, null=True)\n"
+    now(blog, POST + body + meta % 'unique_together = [("title", "body")]')
+    made(blog)
+    now(
+        blog,
+        POST
+        + body
+        + meta
+        % 'constraints = [models.UniqueConstraint(fields=["title", "body"], name="u")]',
+    )
+    made(blog)
+    before, after = list(files(blog).items())[-2:]
+    reason = "    # Something else with the same effect is in force all the time.\n"
+    assert before[1].startswith(
+        "from django.db import migrations, models\n"
+        "from syzygy import Stage\n"
+        "\n\n"
+        f"class Migration(migrations.Migration):\n{reason}"
+        "    stage = Stage.PRE_DEPLOY\n"
+        "\n"
+        "    dependencies = [\n"
+    )
+    assert f"{reason}    stage = Stage.POST_DEPLOY\n" in after[1]
+    assert blog.manage("migrate", "--pre-deploy").returncode == 0
+    assert blog.applied()[-1] == f"blog.{before[0]}"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--noinput"], ["--check"], ["--dry-run"]])
+def test_what_is_unsafe_is_refused(blog: Project, arguments: list[str]) -> None:
+    now(blog, POST.replace("title", "name"))
+    written = files(blog)
+    result = made(blog, *arguments, code=3)
+    assert files(blog) == written
+    assert result.stdout == ""
+    assert result.stderr == (
+        'CommandError: Renaming the field "title" of "blog.Post" to "name" is unsafe: '
+        "each release uses a column the other lacks.\n"
+        "Keep the name of the column:\n"
+        "    name = models.CharField(db_column='title', max_length=30)\n"
+        'Or keep both fields for now, back-fill "name", have this release use it, and '
+        'remove "title" in a later release.\n'
+        "    title = models.CharField(max_length=30)\n"
+        "    name = models.CharField(max_length=30)\n"
+    )
+    # The way out is one.
+    now(
+        blog,
+        POST.replace(
+            "title = models.CharField(", "name = models.CharField(db_column='title', "
+        ),
+    )
+    made(blog)
+    assert blog.manage("migrate").returncode == 0
+
+
+def test_another_app_is_of_no_concern(blog: Project) -> None:
+    blog.app("shop", {}, models=HEAD + POST)
+    made(blog, "shop")
+    now(blog, POST.replace("title", "name"))
+    now(blog, POST + SLUG, "shop")
+    made(blog, "shop")
+    assert len(files(blog, "shop")) == 3
+    assert len(files(blog)) == 1
+    made(blog, code=3)
+    assert blog.manage("migrate").returncode == 0
+    assert "have changes that are not yet reflected" in blog.manage("migrate").stdout
+
+
+def test_without_this_app(blog: Project) -> None:
+    body = "    body = models.TextField(default='none')\n"
+    now(blog, POST.replace("CharField(max_length=30)", "IntegerField()") + body)
+    made(blog, code=3)
+    shown = ("--noinput", "--dry-run", "-v3")
+    ours = made(blog, "--disable-syzygy", *shown).stdout
+    blog.installed.remove("syzygy")
+    assert ours == made(blog, *shown).stdout
+    blog.installed.append("syzygy")
+    made(blog, "--disable-syzygy")
+    assert list(files(blog)) == ["0001_initial", "0002_post_body_alter_post_title"]
+    assert "db_default" not in files(blog)["0002_post_body_alter_post_title"]
+
+
+def test_options(blog: Project) -> None:
+    now(blog, POST + SLUG)
+    written = files(blog)
+    result = made(blog, "--check", code=1)
+    assert "0003_drop_db_default_post_slug" in result.stdout
+    result = made(blog, "--dry-run", "-v3")
+    assert "Full migrations file '0003_drop_db_default_post_slug.py'" in result.stdout
+    assert files(blog) == written
+    result = made(blog, "-n", "slugs", "--scriptable")
+    assert [Path(line).stem for line in result.stdout.splitlines()] == [
+        "0002_slugs",
+        "0003_slugs",
+    ]
+    made(blog, "--empty", "blog")
+    custom = blog.path / f"blog/migrations/{list(files(blog))[-1]}.py"
+    assert custom.name.startswith("0004_auto")
+    other = custom.with_name("0003_other.py")
+    custom.rename(other)
+    other.write_text(other.read_text().replace("0003_slugs", "0002_slugs"))
+    assert "Merging needs an answer" in made(blog, "--merge", code=3).stderr
+    made(blog, "--merge", "--noinput")
+    assert list(files(blog))[-1] == "0004_merge_0003_other_0003_slugs"
+
+
+def test_squashing(blog: Project) -> None:
+    now(blog, POST + SLUG)
+    made(blog)
+    result = blog.manage("squashmigrations", "blog", "0003", "--noinput")
+    assert result.returncode == 0, result.output
+    squashed = next(text for name, text in files(blog).items() if "squashed" in name)
+    assert "db_default" not in squashed.partition("operations = [")[2]
+    assert made(blog).stdout == "No changes detected\n"
+    assert blog.manage("migrate").returncode == 0
+
+
+def test_updating_the_latest(blog: Project) -> None:
+    body = "    body = models.TextField(null=True)\n"
+    now(blog, POST + body)
+    made(blog)
+    now(blog, POST + body + SLUG)
+    made(blog, "--update")
+    assert list(files(blog)) == [
+        "0001_initial",
+        "0002_post_body_post_slug",
+        "0003_drop_db_default_post_slug",
+    ]
+    assert "'0002_post_body_post_slug'" in files(blog)["0003_drop_db_default_post_slug"]
+    # What has to run before the rollout can't be part of that.
+    now(blog, POST + body + SLUG + "    more = models.TextField(null=True)\n")
+    result = made(blog, "--update", code=3)
+    assert "0003_drop_db_default_post_slug" in result.stderr
+    # What runs after it can.
+    now(blog, POST + body + SLUG.replace('"none"', '"none", max_length=40'))
+    made(blog, "--update")
+    assert list(files(blog))[2:] == ["0003_alter_post_slug"]
+    assert made(blog).stdout == "No changes detected\n"
+    assert blog.manage("migrate").returncode == 0
+
+
+@pytest.mark.parametrize("stdin", ["closed", "null", "pipe"])
+def test_without_a_terminal_nothing_hangs(blog: Project, stdin: str) -> None:
+    now(blog, POST + SLUG.replace('default="none"', ""))
+    blog.write_settings()
+    read, write = os.pipe()
+    try:
+        process = subprocess.run(
+            [sys.executable, "manage.py", "makemigrations"],
+            cwd=blog.path,
+            env=environment(),
+            stdin={"null": subprocess.DEVNULL, "pipe": read, "closed": None}[stdin],
+            preexec_fn=(lambda: os.close(0)) if stdin == "closed" else None,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    finally:
+        os.close(read)
+        os.close(write)
+    assert process.returncode == 3, process.stderr
+    assert process.stdout == ""
+    assert 'CommandError: The new field "slug" of "blog.Post" needs a value' in (
+        process.stderr
+    )
+    assert "slug = models.SlugField(null=True)" in process.stderr
+    assert list(files(blog)) == ["0001_initial"]
+
+
+def test_the_same_for_any_hash_seed(blog: Project) -> None:
+    fields = "".join(
+        f"    {name} = models.CharField(max_length=9, default='', unique={name > 'e'}, "
+        f"null={name > 'e'})\n"
+        for name in "abcdefgh"
+    )
+    meta = (
+        "    class Meta:\n        unique_together = [('a', 'b'), ('c', 'd')]\n"
+        "        indexes = [models.Index(fields=[n], name=n) for n in 'abcd']\n"
+    )
+    relation = '    author = models.ForeignKey("Author", models.CASCADE, null=True)\n'
+    now(blog, AUTHOR + POST + fields + relation + meta)
+    blog.write_settings()
+    outputs = set()
+    for seed in ("1", "2", "3"):
+        process = subprocess.run(
+            [sys.executable, "manage.py", *["makemigrations", "--dry-run", "-v3"]],
+            cwd=blog.path,
+            env=environment() | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        outputs.add(re.sub("# Generated.*", "", process.stdout))
+    assert len(outputs) == 1
+
+
+# What other apps do
+
+DETECTING = """
+from django.apps import AppConfig
+
+class Config(AppConfig):
+    name = "{name}"
+
+    def ready(self):
+        from django.core.management.commands import makemigrations, migrate
+        from django.db.migrations import RunSQL
+
+        base = migrate.Command.autodetector
+
+        class Detector(base):
+            def generate_altered_options(self):
+                super().generate_altered_options()
+                if "post" in {{name for _, name in self.new_model_keys}}:
+                    if ("blog", "post", "slug") in self.new_field_keys - (
+                        self.old_field_keys
+                    ):
+                        self.add_operation("blog", RunSQL("SELECT 1", "SELECT 2"))
+
+        makemigrations.Command.autodetector = Detector
+        migrate.Command.autodetector = Detector
+"""
+
+
+def test_another_autodetector(blog: Project) -> None:
+    blog.write("detecting/__init__.py")
+    blog.write("detecting/apps.py", DETECTING.format(name="detecting"))
+    blog.installed.insert(0, "detecting.apps.Config")
+    now(blog, POST + SLUG)
+    made(blog)
+    texts = list(files(blog).values())
+    assert sum("SELECT 1" in text for text in texts) == 1
+    assert len(texts) == 3
+    assert blog.manage("check").returncode == 0
+
+
+def test_another_command(blog: Project) -> None:
+    blog.app("other")
+    blog.app("glue")
+    blog.write(
+        "other/management/commands/makemigrations.py",
+        "from django.core.management.commands.makemigrations import Command as Base\n"
+        "class Command(Base):\n"
+        "    def handle(self, *args, **options):\n"
+        "        self.stderr.write('other')\n"
+        "        return super().handle(*args, **options)\n",
+    )
+    blog.installed[:] = ["other", "syzygy", "blog"]
+    warned = blog.manage("check").stderr
+    assert 'The command "makemigrations" of "other" hides that of "syzygy"' in warned
+    hint = warned.split("makemigrations.py:\n")[1].splitlines()
+    glue = "\n".join(line.strip("\t ") for line in hint[:2])
+    assert "import MakeMigrationsMixin" in glue
+    blog.write(
+        "glue/management/commands/makemigrations.py",
+        f"{glue}\nclass Command(MakeMigrationsMixin, other.Command):\n    pass\n",
+    )
+    blog.installed.insert(0, "glue")
+    assert blog.manage("check").stderr == ""
+    now(blog, POST + SLUG)
+    assert made(blog).stderr == "other\n"
+    assert len(files(blog)) == 3
+
+
+def test_nothing_is_left_behind(blog: Project) -> None:
+    before = vars(django_makemigrations)["MigrationWriter"]
+    blog.call("makemigrations", "--dry-run")
+    assert vars(django_makemigrations)["MigrationWriter"] is before
