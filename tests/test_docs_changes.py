@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import nullcontext
+from typing import Any
 
 import pytest
+from django.core.management.commands.makemigrations import Command as DjangoCommand
 from django.db import DatabaseError
 from django.db.migrations import Migration
 from django.db.migrations.state import ProjectState
 
+from syzygy.management.commands.makemigrations import Command
 from tests.command_helpers import Project
 from tests.docs_changes import Section, comparable, run, sections
 from tests.docs_helpers import (
@@ -19,12 +23,14 @@ from tests.docs_helpers import (
     deploy,
     initial,
     migration,
+    read,
     shop_state,
 )
 from tests.services import UNDER_TEST
 
 pytest_plugins = ["tests.command_fixtures"]
 
+PAGE = "reference/makemigrations"
 SECTIONS = list(sections())
 # Writes the blocks into the pages, rather than to compare them.
 WRITE = bool(os.environ.get("SYZYGY_WRITE_DOCS"))
@@ -79,3 +85,53 @@ def test_both_releases_survive(section: Section, project: Project) -> None:
             halves["post-deploy"],
             copes=COPES.get(section.label, ()),
         )
+
+
+def test_options_have_entries() -> None:
+    documented = re.findall(r"^\.\. option:: (\S+)", read(PAGE), re.MULTILINE)
+    assert {*documented} == options(Command()) - options(DjangoCommand())
+
+
+def options(command: Any) -> set[str]:
+    parser = command.create_parser("manage.py", "makemigrations")
+    return {
+        option
+        for action in parser._actions
+        for option in action.option_strings
+        if option.startswith("--")
+    }
+
+
+def test_the_message_is_that_of_the_example() -> None:
+    (block,) = (b for b in blocks(read(PAGE)) if b.language == "text")
+    (section,) = (each for each in SECTIONS if each.label == "rename-field")
+    (example,) = (b for b in blocks(section.text) if b.language == "text")
+    assert block.text == example.text
+
+
+# Says that it was there.
+OTHER = """
+from django.core.management.commands.makemigrations import Command as DjangoCommand
+
+class Command(DjangoCommand):
+    def handle(self, *args, **options):
+        self.stdout.write("other")
+        return super().handle(*args, **options)
+"""
+
+
+def test_the_combined_command(project: Project) -> None:
+    (block,) = (b for b in blocks(read(PAGE)) if b.language == "python")
+    assert len([line for line in block.text.splitlines() if line]) == 4
+    models = "from django.db import models\nclass A(models.Model):\n    {}\n"
+    project.installed[:] = ["yourapp", "other_app", "syzygy"]
+    project.app("yourapp")
+    project.write(block.caption, block.text)
+    project.write("other_app/management/commands/makemigrations.py", OTHER)
+    project.app("shop", {}, models.format("x = models.TextField(null=True)"))
+    output = project.call("makemigrations")
+    assert output.startswith("other\n")
+    assert "0001_initial" in output
+
+    project.write("shop/models.py", models.format('x = models.TextField(default="")'))
+    assert "0002_fill_a_x" in project.call("makemigrations", "--noinput")
