@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import (
+    BaseCommand,
+    CommandError,
+    call_command,
+    load_command_class,
+)
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import override_settings
 
+from syzygy.audit import configuration
+from syzygy.audit.formats import FORMATS
 from syzygy.checks import check_settings
 from tests.command_helpers import ADD, CREATE, REMOVE, RENAME, Project, Source, source
+from tests.docs_helpers import blocks, entries, read
 from tests.services import UNDER_TEST
 
 pytest_plugins = ["tests.command_fixtures"]
@@ -451,3 +460,74 @@ def test_migrate_says_nothing(project: Project) -> None:
         assert migrate("--pre-deploy", "--verbosity=0").err == ""
         migrate("blog", "0001")
         assert migrate("--pre-deploy", "--fake").err == ""
+
+
+# What the reference says of it
+
+INDEX = "reference/audit/index"
+AUTHOR = '("id", models.BigAutoField(primary_key=True)), ("name", models.TextField())'
+
+
+def test_the_report_in_the_reference(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told of a migration that is written as Django writes them."""
+    [block] = [b for b in blocks(read(INDEX)) if b.label == "audit-report"]
+    [example] = [b for b in blocks(read(INDEX)) if b.label == "audit-suppressing"]
+    text = "".join(
+        line for line in example.text.splitlines(True) if "syzygy:" not in line
+    )
+    project.app(
+        "shop",
+        {
+            "0001_initial": source(f'm.CreateModel("Book", [{AUTHOR}])'),
+            "0002_price": text,
+        },
+    )
+    monkeypatch.chdir(project.path)
+    with project.active():
+        call_command("migrate", "shop", "0001", verbosity=0)
+        told = check(form="text")
+        assert told.out[: len(block.text)] == block.text
+        (project.path / "shop/migrations/0002_price.py").write_text(example.text)
+    with project.active():
+        [suppressed] = check().data["suppressed"]
+        assert suppressed["reason"] == "books are only imported at night"
+
+
+def test_the_reference_has_all_keys(project: Project) -> None:
+    _, _, text = read(INDEX).partition("The JSON document\n")
+    documented = set(re.findall(r"``(\w+)``", text))
+    ignored = {"IGNORE": {"blog": ["SZ012"]}}
+    with blog(project, source(UNSAFE), source(CODE), SYZYGY_AUDIT=ignored):
+        data = check().data
+    keys = set(data) | {key for each in data["findings"] for key in each}
+    keys |= {key for each in (*data["plan"], *data["suppressed"]) for key in each}
+    assert keys <= documented
+
+
+def test_the_reference_has_all_options() -> None:
+    _, _, text = read("reference/commands").partition("program:: check_migrations\n")
+    text, _, _ = text.partition(".. program::")
+    command = load_command_class("syzygy", "check_migrations")
+    known = BaseCommand().create_parser("manage.py", "x")._option_string_actions
+    parser = command.create_parser("manage.py", "check_migrations")
+    added = parser._option_string_actions.keys() - known.keys()
+    assert set(re.findall(r"option:: (--\S+)", text)) == added
+    for name in FORMATS:
+        assert f"``{name}``" in text
+
+
+def test_the_reference_has_the_whole_setting() -> None:
+    entry = entries("setting", read("reference/settings"))["SYZYGY_AUDIT"]
+    for word in (*configuration.KEYS, *configuration.MIGRATE):
+        assert f'``"{word}"``' in entry
+
+
+def test_the_rule_in_the_reference(project: Project) -> None:
+    [block] = [b for b in blocks(read(INDEX)) if b.label == "audit-custom-rules"]
+    project.write("house/migrations.py", block.text)
+    trigger = 'm.RunSQL("CREATE TRIGGER x", m.RunSQL.noop)'
+    rules = {"RULES": ["house.migrations.NoTriggers"], "IGNORE": {"*": ["SZ012"]}}
+    with blog(project, source(trigger), SYZYGY_AUDIT=rules):
+        assert check().labels == ["HOUSE1 blog.0002_next"]

@@ -104,7 +104,7 @@ BEFORE: Sequence[Operation] = (
         plain=text(),
         nullable=text(null=True),
         default=text(db_default="x"),
-        unique=text(unique=True, db_default=None, null=True),
+        unique=text(unique=True, null=True),
         number=models.IntegerField(),
         amount=models.DecimalField(max_digits=8, decimal_places=2, null=True),
         author=to("author", related_name="posts"),

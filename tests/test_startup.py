@@ -123,6 +123,7 @@ look("command")
     assert "syzygy.management.stager" not in seen["check"]
     assert "syzygy.management.stager" not in seen["command"]
     assert "syzygy.staging" not in seen["command"] - seen["check"]
+    assert not {name for name in seen["command"] if name.startswith("syzygy.audit")}
 
 
 def test_what_sql_imports(project: Project) -> None:
