@@ -440,6 +440,14 @@ def test_markdown() -> None:
     ]
 
 
+def test_code_stays_in_its_block() -> None:
+    remedy = "Paste:\n    ```\n    <b>x</b>\n    ````\nor:\n    y"
+    finding = replace(BREAKING, remedy=remedy, sql=("```\n<b>",))
+    elements = rendered(markdown.render(replace(AUDIT, plan=(), findings=(finding,))))
+    assert "b" not in elements.tags
+    assert elements.texts["pre"] == ["```\n<b>x</b>\n````\n", "y\n", "```\n<b>\n"]
+
+
 def test_markdown_of_all_migrations_has_no_plan() -> None:
     elements = rendered(markdown.render(replace(AUDIT, is_release=False)))
     assert "table" not in elements.tags
