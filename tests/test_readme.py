@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 TEST_COMMAND = (
-    "python3 -m venv .venv && .venv/bin/pip install -q tox tox-uv && .venv/bin/tox run"
+    "python3 -m venv .venv && .venv/bin/pip install -q tox tox-uv "
+    "&& .venv/bin/tox run-parallel"
 )
 
 
