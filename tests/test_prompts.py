@@ -154,7 +154,7 @@ def test_what_is_unsafe_is_asked_with_the_safe_ways_first(blog: Project) -> None
         person.answer("valid option: ", "1")
         assert person.end() == 3, person.seen
     assert "db_column='title'" in person.seen
-    assert person.seen.index(" 1) Quit.") < person.seen.index(" 2) Quit.")
+    assert person.seen.index(" 1) Quit") < person.seen.index(" 2) Quit")
     assert not written(blog)
 
     with terminal(blog, "makemigrations") as person:
