@@ -19,8 +19,9 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
 if TYPE_CHECKING:
-    from syzygy.generation.generate import Changes, Extras
     from syzygy.generation.questions import Questions
+    from syzygy.generation.states import Changes
+    from syzygy.generation.task import Extras
 
 # The name of a pseudo dependency by which migrations were split before version 2.
 STAGE_SPLIT = "__stage__"
@@ -90,7 +91,8 @@ class StagedMixin(DjangoAutodetector):
         questions: Questions,
         wanted: tuple[set[str] | None, str | None],
     ) -> Changes:
-        from syzygy.generation.generate import Extras, Task, generate
+        from syzygy.generation.generate import generate
+        from syzygy.generation.task import Extras, Task
 
         convert_apps, migration_name = wanted
 
@@ -210,8 +212,8 @@ class StagedMixin(DjangoAutodetector):
     ) -> Changes:
         """Django's, with names that tell what a migration does to a rollout."""
         if self._extras is not None and not migration_name:
-            from syzygy.generation.generate import copied, history_of
             from syzygy.generation.naming import suggest_name
+            from syzygy.generation.states import copied, history_of
 
             history = history_of(copied(self.from_state))
             for migrations in changes.values():

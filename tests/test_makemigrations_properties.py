@@ -19,8 +19,9 @@ from hypothesis import event, given, note, settings
 from hypothesis import strategies as st
 
 from syzygy import Stage
-from syzygy.generation.generate import Refused, copied, history_of
+from syzygy.generation.generate import Refused
 from syzygy.generation.settling import planned_stage
+from syzygy.generation.states import copied, history_of
 from syzygy.history import History
 from syzygy.requirements import operation_rules
 from syzygy.stages import Policy, decide
@@ -119,7 +120,7 @@ def relations(draw: st.DrawFn) -> Any:
         options(
             null=st.just(True),
             db_constraint=st.just(False),
-            default=st.sampled_from([1, word]),
+            default=st.just(1),
         )
     )
     on_delete = draw(st.sampled_from([models.CASCADE, models.DO_NOTHING]))
@@ -154,26 +155,32 @@ def model_states(draw: st.DrawFn, label: str, name: str, is_known: bool) -> Mode
     for field_name in sorted(chosen):
         if is_known or field_name not in {"author", "readers"}:
             fields[field_name] = draw(KINDS[field_name])
-    columns = sorted(each for each, field in fields.items() if not field.many_to_many)
-    return ModelState(label, name, fields, draw(metas(columns, fields)))
+    return ModelState(label, name, fields, draw(metas(name.lower(), fields)))
 
 
 @st.composite
-def metas(draw: st.DrawFn, columns: list[str], fields: dict[str, Any]) -> Any:
+def metas(draw: st.DrawFn, name: str, fields: dict[str, Any]) -> Any:
+    # Databases have the names of indexes and constraints for the whole schema.
+    columns = sorted(each for each, field in fields.items() if not field.many_to_many)
     pairs = [(a, b) for a in columns for b in columns if a != b]
     chosen: dict[str, Any] = {}
     if pairs:
         pair = st.sampled_from(pairs)
+        names = st.sampled_from([f"{name}_u", f"{name}_v"])
         if draw(st.integers(0, 3)) == 0:
             chosen["unique_together"] = {draw(pair)}
         indexed = draw(st.lists(pair, max_size=1))
-        chosen["indexes"] = [models.Index(fields=each, name="i") for each in indexed]
+        chosen["indexes"] = [
+            models.Index(fields=each, name=f"{name}_i") for each in indexed
+        ]
         chosen["constraints"] = [
-            models.UniqueConstraint(fields=each, name=draw(st.sampled_from("uv")))
+            models.UniqueConstraint(fields=each, name=draw(names))
             for each in draw(st.lists(pair, max_size=1))
         ]
     if "count" in fields and draw(booleans):
-        check = models.CheckConstraint(condition=Q(count__gt=0), name="positive")
+        check = models.CheckConstraint(
+            condition=Q(count__gt=0), name=f"{name}_positive"
+        )
         chosen.setdefault("constraints", []).append(check)
     if "author" in fields and draw(st.integers(0, 3)) == 0:
         chosen["order_with_respect_to"] = "author"

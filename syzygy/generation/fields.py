@@ -101,14 +101,21 @@ def _added_unique(field: AnyField, value: Source | None) -> Added:
     return Added(relaxed if field.has_default() or not field.null else field)
 
 
-def removed(field: AnyField) -> AnyField:
-    """A field that only the old release knows."""
+def removed(field: AnyField, *, is_covered: bool) -> AnyField:
+    """A field that only the old release knows.
+
+    ``is_covered`` tells that a constraint of the old release covers it, which is
+    dropped: one DEFAULT for many rows might keep it from coming back.
+    """
     if field.many_to_many or field.primary_key or not has_column(field):
         return released(field)
     field = released(field)
+    if is_unique(field) and field.has_default():
+        # It comes back with one value for all rows when its removal is undone.
+        field = changed(field, default=NOT_PROVIDED)
     if insert_may_omit(field):
         return field
-    if not (is_unique(field) or field.remote_field):
+    if not (is_unique(field) or field.remote_field or is_covered):
         default = harmless(field)
         if default is not NOT_PROVIDED:
             return changed(field, db_default=default)

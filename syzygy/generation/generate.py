@@ -9,15 +9,16 @@ runs before the rollout, the second half after it, and between the two what fill
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from collections.abc import Collection, Iterable
+from functools import partial
+from typing import Any
 
 from django.db.migrations import (
-    AddField,
     AlterField,
     AlterModelManagers,
     AlterModelOptions,
     AlterModelTable,
+    DeleteModel,
     Migration,
     RenameField,
     RenameModel,
@@ -26,15 +27,23 @@ from django.db.migrations.graph import MigrationGraph
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
-from syzygy import conf
 from syzygy.constants import Stage
 from syzygy.generation import refusals
-from syzygy.generation.questions import Questions, Settled
+from syzygy.generation.questions import Settled
 from syzygy.generation.refusals import Refusal
+from syzygy.generation.renames import Renamed, Start
 from syzygy.generation.settling import Excuses, Planned, comment, settle
-from syzygy.generation.window import Change, FieldKey, Fill, Window, window
-from syzygy.graph import topological
-from syzygy.history import History, ModelKey
+from syzygy.generation.states import (
+    Changes,
+    applied,
+    copied,
+    extended,
+    history_of,
+    in_order,
+)
+from syzygy.generation.task import Extras, Task
+from syzygy.generation.window import Change, Fill, Window, window
+from syzygy.history import ModelKey
 from syzygy.operations import (
     AlterOrder,
     Backfill,
@@ -43,8 +52,6 @@ from syzygy.operations import (
     SetOrderDefault,
 )
 from syzygy.requirements import operation_rules
-
-Changes: TypeAlias = dict[str, list[Migration]]
 
 _FILLS = (
     "No release leaves these fields empty any more. It isn't one transaction, so it "
@@ -56,58 +63,15 @@ _UNSAFE = "Unsafe while two releases run: stop the running one before it is appl
 
 
 class Refused(ValueError):
-    """Changes that are unsafe in whatever order, with the ways out."""
+    """Changes that are unsafe in whatever order, with the ways out.
 
-    def __init__(self, problems: Iterable[Refusal]) -> None:
+    ``is_told`` says that somebody has been told of them already.
+    """
+
+    def __init__(self, problems: Iterable[Refusal], *, is_told: bool = False) -> None:
         self.problems = tuple(problems)
+        self.is_told = is_told
         super().__init__("\n\n".join(map(str, self.problems)))
-
-
-class Extras(NamedTuple):
-    """What a detection writes besides what it finds.
-
-    ``first`` and ``last`` are operations by app label; the orders with respect to
-    another model that come or go are ``kept`` harmless for these models. If it
-    ``relaxes``, constraints of fields are dropped such that they can be had back.
-    """
-
-    first: Mapping[str, Collection[Operation]] = {}
-    last: Mapping[str, Collection[Operation]] = {}
-    kept: Collection[ModelKey] = ()
-    relaxes: bool = False
-
-
-class Detect(Protocol):
-    """Django's detection: the migrations from one state to another, after a graph."""
-
-    def __call__(
-        self,
-        states: tuple[ProjectState, ProjectState],
-        graph: MigrationGraph,
-        questioner: Any,
-        extras: Extras,
-    ) -> Changes:
-        """Return the migrations by app label; the states may be changed."""
-
-
-class Task(NamedTuple):
-    """What there is to do.
-
-    ``plain`` is what Django would write. ``arrange`` names migrations after a graph and
-    has them depend on it; ``renamed_models`` has the old names of models by the new
-    keys, ``renamed_fields`` likewise.
-    """
-
-    before: ProjectState
-    after: ProjectState
-    plain: Changes
-    graph: MigrationGraph
-    questions: Questions
-    detect: Detect
-    arrange: Callable[[Changes, MigrationGraph], Changes]
-    renamed_models: Mapping[ModelKey, str]
-    renamed_fields: Mapping[FieldKey, str]
-    vendor: str
 
 
 def generate(task: Task) -> Changes:
@@ -116,86 +80,24 @@ def generate(task: Task) -> Changes:
     Raises :class:`Refused` for changes that no order makes safe, unless somebody who
     is there insists on them.
     """
-    start = _Start(task)
+    start = Start(task)
     task = task._replace(plain=start.plain)
     problems = _doubts(task)
     history = history_of(copied(start.state))
     problems += refusals.refusals(in_order(task.plain), history)
     if problems:
         return _insisted(task, problems)
-    halves = _Halves(task, start, _Renamed(task, start))
+    halves = _Halves(task, start, Renamed(task, start))
     written = halves.write(held=())
     if quiet := halves.quiet():
         written = halves.write(held=quiet)
     return written
 
 
-class _Start:
-    """The old models, with the tables that models keep when they are renamed.
-
-    Left alone, Django would rename such a table, and then rename it back.
-    """
-
-    def __init__(self, task: Task) -> None:
-        self.pins = _pins(task)
-        self.state = copied(task.before)
-        self.plain = task.plain
-        if not self.pins:
-            return
-        for key, table in self.pins.items():
-            self.state.models[key].options["db_table"] = table
-        states = (copied(self.state), copied(task.after))
-        plain = task.detect(states, task.graph, task.questions, Extras())
-        self.plain = {label: plain[label] for label in plain if label in task.plain}
-
-
-class _Renamed:
-    """The old models by their new names."""
-
-    def __init__(self, task: Task, start: _Start) -> None:
-        operations = [
-            (migration.app_label, operation)
-            for migration in in_order(task.plain)
-            for operation in migration.operations
-        ]
-        self.state = copied(start.state)
-        for position, (app_label, operation) in enumerate(operations):
-            if isinstance(operation, RenameModel | RenameField) or _pins_column(
-                operations[position : position + 2]
-            ):
-                operation.state_forwards(app_label, self.state)
-        self.apps = {
-            app_label
-            for app_label, operation in operations
-            if isinstance(operation, RenameModel | RenameField)
-        }
-        self.fields: dict[ModelKey, dict[str, str]] = defaultdict(dict)
-        for (app_label, model, new), old in task.renamed_fields.items():
-            self.fields[app_label, model][old] = new
-        self.one_offs: dict[FieldKey, object] = {
-            (app_label, each.model_name_lower, each.name): each.field.default
-            for app_label, each in operations
-            if isinstance(each, AddField | AlterField) and not each.preserve_default
-        }
-
-
-def _pins_column(pair: list[tuple[str, Operation]]) -> bool:
-    """Whether the first of two operations keeps the column that the second renames."""
-    if len(pair) < 2:
-        return False
-    (_, first), (_, second) = pair
-    return (
-        isinstance(first, AlterField)
-        and isinstance(second, RenameField)
-        and first.name == second.old_name
-        and first.model_name_lower == second.model_name_lower
-    )
-
-
 class _Halves:
     """Both halves of a change, and what comes between them."""
 
-    def __init__(self, task: Task, start: _Start, renamed: _Renamed) -> None:
+    def __init__(self, task: Task, start: Start, renamed: Renamed) -> None:
         self._task = task
         self._start = start
         self._renamed = renamed
@@ -215,7 +117,7 @@ class _Halves:
             self._extras(middle),
         )
         _put_in_order(self._first)
-        state = _applied(task.before, in_order(self._first))
+        state = applied(task.before, in_order(self._first))
         graph = extended(task.graph, self._first)
         self._fills = task.arrange(self._filling(middle.fills), graph)
         graph = extended(graph, self._fills)
@@ -232,6 +134,7 @@ class _Halves:
                 kept=middle.unordered,
             ),
         )
+        _put_proxies_last(self._second, state)
         return self._settled(middle)
 
     def quiet(self) -> frozenset[str]:
@@ -351,42 +254,6 @@ class _Halves:
         }
 
 
-# States
-
-
-def copied(state: ProjectState) -> ProjectState:
-    """A copy that shares nothing with the state which anybody changes.
-
-    Django's detection takes things out of the states that it compares, and its renaming
-    of fields changes field objects.
-    """
-    models = {}
-    for key, model in state.models.items():
-        models[key] = model.clone()
-        models[key].fields = {
-            name: field.clone() for name, field in model.fields.items()
-        }
-    return ProjectState(models, set(state.real_apps))
-
-
-def history_of(state: ProjectState) -> History:
-    """The same state as a history, which shares the models with it."""
-    history = History(conf.is_swapped)
-    for model in state.models.values():
-        history.add_model(model)
-    return history
-
-
-def _applied(state: ProjectState, migrations: Iterable[Migration]) -> ProjectState:
-    state = copied(state)
-    for migration in migrations:
-        for operation in migration.operations:
-            operation.state_forwards(migration.app_label, state)
-        # From here on it has migrations.
-        state.real_apps.discard(migration.app_label)
-    return copied(state)
-
-
 def _goal(task: Task) -> ProjectState:
     """The new models, of the apps whose migrations are to be written."""
     goal = copied(task.after)
@@ -394,62 +261,6 @@ def _goal(task: Task) -> ProjectState:
         if key[0] not in task.plain:
             goal.models[key] = model.clone()
     return ProjectState(goal.models, set(task.before.real_apps))
-
-
-def _pins(task: Task) -> dict[ModelKey, str]:
-    """The tables that models keep when they are renamed, by their old keys."""
-    pins = {}
-    for (label, new), old in task.renamed_models.items():
-        options = task.before.models[label, old].options
-        table = options.get("db_table") or f"{label}_{old}"
-        pinned = task.after.models[label, new].options.get("db_table")
-        if pinned == table and options.get("db_table") != table:
-            pins[label, old] = table
-    return pins
-
-
-# Migrations
-
-
-def in_order(changes: Changes) -> list[Migration]:
-    """The migrations in an order in which they can be applied."""
-    migrations = {
-        (label, migration.name): migration
-        for label, app_migrations in sorted(changes.items())
-        for migration in app_migrations
-    }
-
-    def needs(key: tuple[str, str]) -> list[tuple[str, str]]:
-        return [
-            dependency
-            for dependency in migrations[key].dependencies
-            if dependency in migrations
-        ]
-
-    return [migrations[key] for key in topological(list(migrations), needs)]
-
-
-def extended(graph: MigrationGraph, changes: Changes) -> MigrationGraph:
-    """A graph that has these migrations as well."""
-    twin = MigrationGraph()
-    for key, migration in graph.nodes.items():
-        twin.add_node(key, migration)
-    for key, node in graph.node_map.items():
-        for parent in node.parents:
-            twin.add_dependency(None, key, parent.key, skip_validation=True)
-    migrations = in_order(changes)
-    for migration in migrations:
-        twin.add_node((migration.app_label, migration.name), migration)
-    for migration in migrations:
-        for parent in migration.dependencies:
-            if parent in twin.nodes:
-                twin.add_dependency(
-                    migration,
-                    (migration.app_label, migration.name),
-                    parent,
-                    skip_validation=True,
-                )
-    return twin
 
 
 def _put_in_order(changes: Changes) -> None:
@@ -473,6 +284,22 @@ def _put_in_order(changes: Changes) -> None:
             )
 
 
+def _put_proxies_last(changes: Changes, state: ProjectState) -> None:
+    """Delete proxy models after the fields that refer to them, as Django doesn't."""
+
+    def is_proxy(app_label: str, operation: Operation) -> bool:
+        if not isinstance(operation, DeleteModel):
+            return False
+        model = state.models.get((app_label, operation.name_lower))
+        return model is not None and bool(model.options.get("proxy"))
+
+    for app_label, migrations in changes.items():
+        for migration in migrations:
+            vars(migration)["operations"] = sorted(
+                migration.operations, key=partial(is_proxy, app_label)
+            )
+
+
 def _by_app(
     operations: Iterable[tuple[ModelKey, Operation]],
 ) -> dict[str, list[Operation]]:
@@ -492,8 +319,10 @@ def _doubts(task: Task) -> list[Refusal]:
 def _insisted(task: Task, problems: list[Refusal]) -> Changes:
     """What Django would write, if somebody insists on each of the problems."""
     questions = task.questions
-    if not (questions.is_interactive and all(map(questions.insist, problems))):
+    if not questions.is_interactive:
         raise Refused(problems)
+    if not all(map(questions.insist, problems)):
+        raise Refused(problems, is_told=True)
     labels = {each.app_label for each in problems}
     for label in labels & task.plain.keys():
         for migration in task.plain[label]:

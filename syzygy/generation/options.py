@@ -85,6 +85,15 @@ def effect(constraint: Any) -> Any:
     return _definition(constraint)
 
 
+def covered_fields(model: ModelState) -> set[str]:
+    """The names of the fields that constraints of a model are about."""
+    constraints = model.options.get("constraints", ())
+    return {
+        *(name for names in _pairs(model) for name in names),
+        *(name for each in constraints for name in constraint_fields(each)),
+    }
+
+
 def _definition(constraint: Any) -> str:
     path, args, kwargs = constraint.deconstruct()
     ignored = {"name", *getattr(constraint, "non_db_attrs", ())}

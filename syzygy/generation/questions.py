@@ -127,7 +127,7 @@ class Questions:
 
     def insist(self, refusal: Refusal) -> bool:
         """Whether somebody wants what is unsafe all the same; the safe ways first."""
-        ways = [f"Quit. {text}" for text, _ in refusal.ways]
+        ways = [f"Quit and {_as_order(text)}" for text, _ in refusal.ways]
         choices = [*ways, "Write it like that: it needs a downtime."]
         answer: int = self._asked._choice_input(f"{refusal}\n", choices)
         return answer == len(choices)
@@ -147,6 +147,11 @@ class Questions:
     def _doubt(self, refusal: Refusal) -> None:
         if refusal not in self.doubts:
             self.doubts.append(refusal)
+
+
+def _as_order(text: str) -> str:
+    text = text.removeprefix("Or ").rstrip(":.")
+    return f"{text[0].lower()}{text[1:]}."
 
 
 class Settled(MigrationQuestioner):

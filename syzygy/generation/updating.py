@@ -11,8 +11,8 @@ from django.db.migrations.loader import MigrationLoader
 from syzygy import conf
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage
-from syzygy.generation.generate import Changes, history_of
 from syzygy.generation.settling import planned_stage
+from syzygy.generation.states import Changes, history_of
 from syzygy.stages import Policy, decide
 
 

@@ -17,7 +17,7 @@ from django.db.models import NOT_PROVIDED
 from syzygy.alterations import comparison_rules, has_db_default, is_unique
 from syzygy.generation.defaults import Kind, Source, source
 from syzygy.generation.fields import added, released, removed, weaker
-from syzygy.generation.options import Merged, effects, merge
+from syzygy.generation.options import Merged, covered_fields, effects, merge
 from syzygy.history import AnyField, History, ModelKey
 
 FieldKey = tuple[str, str, str]
@@ -157,9 +157,10 @@ class _Builder:
             fields[name] = self._altered(key, name, before, field, keep_unique)
             if keep_unique and before._unique != field._unique:
                 lasting.add(name)
+        covered = covered_fields(old)
         for name, field in old.fields.items():
             if name not in new.fields:
-                fields[name] = removed(field)
+                fields[name] = removed(field, is_covered=name in covered)
         self.merged[key] = merged._replace(lasting=frozenset(lasting))
         return ModelState(
             new.app_label,

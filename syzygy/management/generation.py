@@ -12,7 +12,7 @@ from syzygy.management.detector import StagedAutodetector
 if TYPE_CHECKING:
     from django.db.migrations import Migration
 
-    from syzygy.generation.generate import Changes
+    from syzygy.generation.states import Changes
 
 REFUSED = 3
 
@@ -56,7 +56,8 @@ class MakeMigrationsMixin(BaseCommand):
             with writing_stages():
                 return super().handle(*args, **options)
         except Refused as error:
-            raise CommandError(str(error), returncode=REFUSED) from error
+            message = "Nothing was written." if error.is_told else str(error)
+            raise CommandError(message, returncode=REFUSED) from error
         except Inconsistency as error:
             raise CommandError(str(error)) from error
         except EOFError as error:
@@ -64,6 +65,8 @@ class MakeMigrationsMixin(BaseCommand):
                 "A question was left without an answer; nothing was written.",
                 returncode=REFUSED,
             ) from error
+        except KeyboardInterrupt as error:
+            raise CommandError("Cancelled.") from error
 
     def handle_merge(self, loader: Any, conflicts: Any) -> Any:
         """Django's, unless it would have to ask and nobody is there."""

@@ -1,0 +1,735 @@
+"""What is written for each kind of change, told without a database."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from django.db import models
+from django.db.migrations import (
+    AlterField,
+    CreateModel,
+    DeleteModel,
+    Migration,
+    RemoveField,
+)
+from django.db.migrations.autodetector import (
+    MigrationAutodetector as DjangoAutodetector,
+)
+from django.db.migrations.questioner import (
+    InteractiveMigrationQuestioner,
+    MigrationQuestioner,
+)
+from django.db.migrations.state import ModelState, ProjectState
+from django.db.migrations.writer import MigrationWriter
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from syzygy import Stage
+from syzygy.autodetector import (
+    STAGE_SPLIT,
+    MigrationAutodetector,
+    StagedMixin,
+    staged,
+    unsplit,
+)
+from syzygy.generation.defaults import Kind, Source, harmless, source
+from syzygy.generation.fields import added, changed
+from syzygy.generation.generate import Refused
+from syzygy.generation.settling import Excuses, Inconsistency, planned_stage, settle
+from syzygy.generation.states import history_of
+from tests.generation_helpers import (
+    Asked,
+    Models,
+    applied,
+    drift,
+    existing,
+    generated,
+    refused,
+    state,
+    table,
+)
+from tests.test_makemigrations_rolling import (
+    AUTHOR,
+    LENGTH,
+    index,
+    many,
+    number,
+    one,
+    text,
+    to,
+    unique,
+    word,
+)
+
+
+def post(options: dict[str, Any] | None = None, /, **fields: Any) -> Any:
+    return table("Post", options, title=text(), **fields)
+
+
+def summary(migrations: Sequence[Migration]) -> list[str]:
+    """For each migration its stage and name; with a "!" if the stage is declared."""
+    lines = []
+    for each in migrations:
+        stage = planned_stage(each)
+        assert stage
+        declared = "!" if getattr(each, "stage", None) else ""
+        name = each.name.partition("_")[2]
+        label = "pre" if stage is Stage.PRE_DEPLOY else "post"
+        lines.append(f"{label}{declared} {name}")
+    return lines
+
+
+def row(name: str, before: Any, after: Any, *files: str) -> Any:
+    return pytest.param(before, after, list(files), id=name)
+
+
+FIELDS = [
+    # New fields
+    row("null", {}, {"a": text(null=True)}, "pre post_a"),
+    row(
+        "default",
+        {},
+        {"a": text(default="x")},
+        "pre post_a",
+        "post drop_db_default_post_a",
+    ),
+    row(
+        "blank",
+        {},
+        {"a": text(blank=True)},
+        "pre post_a",
+        "post drop_db_default_post_a",
+    ),
+    row(
+        "null with a default",
+        {},
+        {"a": text(null=True, default="x")},
+        "pre post_a",
+        "post drop_db_default_post_a",
+    ),
+    row("null without one", {}, {"a": text(null=True, default=None)}, "pre post_a"),
+    row("db_default", {}, {"a": text(db_default="x")}, "pre post_a"),
+    row("generated", {}, {"a": LENGTH}, "pre post_a"),
+    row(
+        "called per row",
+        {},
+        {"a": text(default=word)},
+        "pre post_a",
+        "post fill_post_a",
+        "post tighten_post_a",
+    ),
+    row(
+        "null and called per row",
+        {},
+        {"a": text(null=True, default=word)},
+        "pre post_a",
+        "post fill_post_a",
+        "post alter_post_a",
+    ),
+    row("unique and null", {}, {"a": text(unique=True, null=True)}, "pre post_a"),
+    row(
+        "unique and null with a default",
+        {},
+        {"a": text(unique=True, null=True, default="x")},
+        "pre post_a",
+        "post alter_post_a",
+    ),
+    row(
+        "unique",
+        {},
+        {"a": models.UUIDField(unique=True, default=uuid.uuid4)},
+        "pre post_a",
+        "post fill_post_a",
+        "post tighten_post_a",
+    ),
+    row("relation", {}, {"a": to("author", null=True)}, "pre post_a"),
+    row("join", {}, {"a": many("author")}, "pre post_a"),
+    # Fields that go
+    row("gone and null", {"a": text(null=True)}, {}, "post remove_post_a"),
+    row("gone", {"a": text()}, {}, "pre set_db_default_post_a", "post remove_post_a"),
+    row(
+        "gone and unique",
+        {"a": text(unique=True)},
+        {},
+        "pre relax_post_a",
+        "post remove_post_a",
+    ),
+    row(
+        "gone, unique, and a default",
+        {"a": text(unique=True, db_default="x")},
+        {},
+        "pre relax_post_a",
+        "post remove_post_a",
+    ),
+    row(
+        "gone relation",
+        {"a": to("author")},
+        {},
+        "pre relax_post_a",
+        "post remove_post_a",
+    ),
+    row(
+        "gone relation that is loose",
+        {"a": to("author", null=True, db_constraint=False)},
+        {},
+        "post remove_post_a",
+    ),
+    row(
+        "gone join", {"a": many("author")}, {}, "pre relax_post_a", "post remove_post_a"
+    ),
+    row("gone and generated", {"a": LENGTH}, {}, "post remove_post_a"),
+    # Fields that change
+    row("tight", {"a": text(null=True)}, {"a": text()}, "post tighten_post_a"),
+    row(
+        "tight and filled",
+        {"a": text(null=True)},
+        {"a": text(db_default="x")},
+        "pre set_db_default_post_a",
+        "post fill_post_a",
+        "post tighten_post_a",
+    ),
+    row("loose", {"a": text()}, {"a": text(null=True)}, "pre relax_post_a"),
+    row("wide", {"a": text(20)}, {"a": text(30)}, "pre relax_post_a"),
+    row("narrow", {"a": text(30)}, {"a": text(20)}, "post tighten_post_a"),
+    row(
+        "wide and tight",
+        {"a": text(20, null=True)},
+        {"a": text(30, default="x")},
+        "pre relax_post_a",
+        "post fill_post_a",
+        "post tighten_post_a",
+    ),
+    row("more", {"a": number()}, {"a": models.BigIntegerField()}, "pre relax_post_a"),
+    row(
+        "neither holds the other",
+        {"a": models.PositiveBigIntegerField()},
+        {"a": number()},
+        "pre relax_post_a",
+        "post tighten_post_a",
+    ),
+    row("text", {"a": text()}, {"a": models.TextField()}, "pre relax_post_a"),
+    row("now unique", {"a": text()}, {"a": text(unique=True)}, "post tighten_post_a"),
+    row("no longer", {"a": text(unique=True)}, {"a": text()}, "pre relax_post_a"),
+    row(
+        "index instead of unique",
+        {"a": text(unique=True)},
+        {"a": text(db_index=True)},
+        "pre relax_post_a",
+    ),
+    row(
+        "unique instead of index",
+        {"a": text(db_index=True)},
+        {"a": text(unique=True)},
+        "post tighten_post_a",
+    ),
+    row("indexed", {"a": text()}, {"a": text(db_index=True)}, "pre alter_post_a"),
+    row("no index", {"a": text(db_index=True)}, {"a": text()}, "post alter_post_a"),
+    row(
+        "default",
+        {"a": text()},
+        {"a": text(db_default="x")},
+        "pre set_db_default_post_a",
+    ),
+    row(
+        "no default",
+        {"a": text(db_default="x")},
+        {"a": text()},
+        "post drop_db_default_post_a",
+    ),
+    row("help", {"a": text()}, {"a": text(help_text="x")}, "pre alter_post_a"),
+    row(
+        "free",
+        {"a": to("author")},
+        {"a": to("author", db_constraint=False)},
+        "pre relax_post_a",
+    ),
+    row(
+        "bound",
+        {"a": to("author", db_constraint=False)},
+        {"a": to("author")},
+        "post tighten_post_a",
+    ),
+    row("one", {"a": to("author")}, {"a": one("author")}, "post tighten_post_a"),
+    row("many", {"a": one("author")}, {"a": to("author")}, "pre relax_post_a"),
+    row(
+        "column kept",
+        {"a": text()},
+        {"b": text(db_column="a")},
+        "pre alter_post_a_rename_a_post_b",
+    ),
+]
+OPTIONS = [
+    row("options", ({}, {}), ({"ordering": ["a"]}, {}), "pre alter_post_options"),
+    row(
+        "options go with what there is",
+        ({}, {}),
+        ({"ordering": ["a"]}, {"a": text(20)}),
+        "post alter_post_options_tighten_post_a",
+    ),
+    row("index", ({}, {}), ({"indexes": [index("a")]}, {}), "pre post_index_a"),
+    row(
+        "no index",
+        ({"indexes": [index("a")]}, {}),
+        ({}, {}),
+        "post remove_post_index_a",
+    ),
+    row(
+        "index renamed",
+        ({"indexes": [index("a")]}, {}),
+        ({"indexes": [index("a", name="other")]}, {}),
+        "pre rename_index_a_other",
+    ),
+    row(
+        "another index of that name",
+        ({"indexes": [index("a", name="i")]}, {}),
+        ({"indexes": [index("title", name="i")]}, {}),
+        "pre remove_post_i_post_i",
+    ),
+    row(
+        "constraint",
+        ({}, {}),
+        ({"constraints": [unique("a")]}, {}),
+        "post post_unique_a",
+    ),
+    row(
+        "together",
+        ({}, {}),
+        ({"unique_together": {("a", "title")}}, {}),
+        "post alter_post_unique_together",
+    ),
+    row(
+        "no constraint",
+        ({"constraints": [unique("a")]}, {}),
+        ({}, {}),
+        "pre remove_post_unique_a",
+    ),
+    row(
+        "another constraint of that name",
+        ({"constraints": [unique("a", name="c")]}, {}),
+        ({"constraints": [unique("a", "title", name="c")]}, {}),
+        "pre remove_post_c",
+        "post post_c",
+    ),
+    row(
+        "constraint renamed",
+        ({"constraints": [unique("a")]}, {}),
+        ({"constraints": [unique("a", name="other")]}, {}),
+        "pre! post_other",
+        "post! remove_post_unique_a",
+    ),
+    row(
+        "constraint of another message",
+        ({"constraints": [unique("a")]}, {}),
+        ({"constraints": [unique("a", violation_error_message="No")]}, {}),
+        "pre alter_post_unique_a",
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "files"), FIELDS)
+def test_fields(before: Any, after: Any, files: list[str]) -> None:
+    models = [AUTHOR, post(**before)], [AUTHOR, post(**after)]
+    check(*models, files)
+
+
+@pytest.mark.parametrize(("before", "after", "files"), OPTIONS)
+def test_options(before: Any, after: Any, files: list[str]) -> None:
+    fields = {"a": text()}
+    models = [[post(options, **fields | own)] for options, own in (before, after)]
+    check(models[0], models[1], files)
+
+
+def check(before: Models, after: Models, files: list[str]) -> None:
+    old, new = state(before), state(after)
+    migrations = generated(old, new)
+    assert summary(migrations) == files
+    assert not drift(applied(old, migrations), new)
+
+
+# What comes in the database
+
+
+@pytest.mark.parametrize(
+    ("field", "vendor", "expected"),
+    [
+        (text(default="x"), "", Source(Kind.CONSTANT, "x")),
+        (text(default=str), "", Source(Kind.CONSTANT, "")),
+        (text(default=word), "", Source(Kind.PER_ROW, word)),
+        (text(blank=True), "", Source(Kind.CONSTANT, "")),
+        (text(default=None), "", None),
+        (text(), "", None),
+        (models.BinaryField(blank=True), "", Source(Kind.CONSTANT, b"")),
+        (models.JSONField(default=list), "", Source(Kind.CONSTANT, [])),
+        (text(default=timezone.now), "", Source(Kind.PER_ROW, timezone.now)),
+        (
+            models.UUIDField(default=uuid.uuid4),
+            "sqlite",
+            Source(Kind.PER_ROW, uuid.uuid4),
+        ),
+    ],
+)
+def test_where_values_come_from(field: Any, vendor: str, expected: Any) -> None:
+    assert source(field, vendor) == expected
+
+
+def test_what_the_database_computes() -> None:
+    for field in (
+        models.DateTimeField(auto_now=True),
+        models.DateTimeField(default=timezone.now),
+        models.DateTimeField(default=dt.datetime.now),
+    ):
+        assert source(field, "") == Source(Kind.EXPRESSION, Now())
+    found = source(models.UUIDField(default=uuid.uuid4), "postgresql")
+    assert found
+    assert (found.kind, repr(found.value)) == (Kind.EXPRESSION, "RandomUUID()")
+    assert source(text(default="x"), "", "given") == Source(Kind.CONSTANT, "given")
+    assert source(text(default="x"), "", None) == Source(Kind.CONSTANT, "x")
+
+
+class Unhashable:
+    __hash__ = None  # type: ignore[assignment]
+
+    def __call__(self) -> str:
+        return "x"
+
+
+def test_a_default_that_has_no_hash() -> None:
+    found = source(text(default=Unhashable()), "")
+    assert found
+    assert found.kind is Kind.PER_ROW
+
+
+class Custom(models.CharField):  # type: ignore[type-arg]
+    pass
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        (number(), 0),
+        (text(default="x"), "x"),
+        (text(default=None), models.NOT_PROVIDED),
+        (text(choices=[(None, "-"), ("d", "Draft")]), "d"),
+        (text(choices=[("d", "Draft")], blank=True), ""),
+        (models.GenericIPAddressField(), "0.0.0.0"),
+        (models.GenericIPAddressField(protocol="IPv6"), "::"),
+        (models.JSONField(), {}),
+        (models.DateTimeField(), Now()),
+        (Custom(max_length=3), models.NOT_PROVIDED),
+        (Custom(max_length=3, default="x"), "x"),
+    ],
+)
+def test_what_is_harmless(field: Any, expected: Any) -> None:
+    assert harmless(field) == expected
+
+
+def test_a_class_that_has_its_own_mind() -> None:
+    class Stubborn(models.CharField):  # type: ignore[type-arg]
+        def deconstruct(self) -> Any:
+            name, path, args, kwargs = super().deconstruct()
+            kwargs.pop("null", None)
+            return name, path, args, kwargs
+
+    with pytest.raises(ValueError, match=r'"Stubborn" doesn\'t allow null=True\.'):
+        changed(Stubborn(max_length=3), null=True)
+
+
+def test_a_default_for_all_rows_is_not_unique() -> None:
+    assert added(text(unique=True, db_default="x"), "").problem
+    assert added(text(unique=True, default="x"), "").problem
+    per_row = models.UUIDField(unique=True, db_default=Now())
+    assert added(per_row, "").field is per_row
+
+
+# What is refused
+
+REFUSED: list[Any] = [
+    (
+        "type",
+        [post(a=text())],
+        [post(a=number())],
+        "new_a = models.IntegerField(null=True)",
+    ),
+    (
+        "target",
+        [AUTHOR, table("Editor"), post(a=to("author"))],
+        [AUTHOR, table("Editor"), post(a=to("editor"))],
+        "new_a = models.ForeignKey(null=True, on_delete=models.CASCADE",
+    ),
+    ("column", [post(a=text())], [post(a=text(db_column="b"))], "db_column='a'"),
+    ("field", [post(a=text())], [post(b=text())], "b = models.CharField(db_column='a'"),
+    (
+        "relation",
+        [AUTHOR, post(a=to("author"))],
+        [AUTHOR, post(b=to("author"))],
+        "db_column='a_id'",
+    ),
+    ("model", [post()], [table("Article", title=text())], 'db_table = "blog_post"'),
+    ("table", [post()], [post({"db_table": "posts"})], 'db_table = "blog_post"'),
+    (
+        "join",
+        [AUTHOR, post(a=to("author"))],
+        [AUTHOR, post(a=many("author"))],
+        "new_a = models.ManyToManyField(",
+    ),
+    (
+        "through",
+        [AUTHOR, table("Link"), post(a=many("author"))],
+        [AUTHOR, table("Link"), post(a=many("author", through="blog.Link"))],
+        "through='blog.Link'",
+    ),
+    (
+        "primary key",
+        [post()],
+        [CreateModel("Post", [("key", text(primary_key=True)), ("title", text())])],
+        "class NewPost(models.Model): ...",
+    ),
+    (
+        "parent",
+        [AUTHOR, post()],
+        [
+            AUTHOR,
+            CreateModel(
+                "Post",
+                [
+                    ("author_ptr", one("author", parent_link=True, primary_key=True)),
+                    ("title", text()),
+                ],
+                bases=("blog.author",),
+            ),
+        ],
+        "class NewPost(models.Model): ...",
+    ),
+    (
+        "expression",
+        [post(a=LENGTH)],
+        [post(a=changed(LENGTH, expression=models.F("id")))],
+        "a = models.GeneratedField(",
+    ),
+    (
+        "column in two ways",
+        [post(a=text())],
+        [post(b=number(db_column="a", null=True))],
+        "the releases would use one name in two ways",
+    ),
+    (
+        "joined model",
+        [post(), table("Tag", {"db_table": "tags"}), table("Note", a=many("tag"))],
+        [post(), table("Label", {"db_table": "tags"}), table("Note", a=many("label"))],
+        "class Tag(models.Model):",
+    ),
+    (
+        "proxy",
+        [AUTHOR, post()],
+        [AUTHOR, CreateModel("Post", [], {"proxy": True}, ("blog.author",))],
+        "SeparateDatabaseAndState",
+    ),
+    (
+        "no default",
+        [post()],
+        [post(a=text())],
+        "a = models.CharField(max_length=30, null=True)",
+    ),
+    (
+        "one default for all",
+        [post()],
+        [post(a=text(unique=True, default="x"))],
+        "a = models.CharField(max_length=30, null=True, unique=True)",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [pytest.param(*each[1:], id=each[0]) for each in REFUSED],
+)
+def test_refused(before: Models, after: Models, expected: str) -> None:
+    message = refused(before, after)
+    assert expected in message
+    assert "  " not in message.replace("    ", "")
+
+
+def test_moved_between_apps() -> None:
+    old, new = state([post()]), state([post()], "shop")
+    with pytest.raises(Refused, match="Making the model"):
+        generated(old, new)
+    other = state([table("Post", name=text())], "shop")
+    migrations = generated(old, other)
+    assert {each.app_label for each in migrations} == {"blog", "shop"}
+
+
+if hasattr(models, "DB_CASCADE"):
+
+    def test_two_actions_of_the_database() -> None:
+        before = to("author", null=True, on_delete=models.DB_CASCADE)
+        after = to("author", null=True, on_delete=models.DB_SET_NULL)
+        assert refused([AUTHOR, post(a=before)], [AUTHOR, post(a=after)])
+        plain = to("author", null=True)
+        check([AUTHOR, post(a=before)], [AUTHOR, post(a=plain)], ["post alter_post_a"])
+        check([AUTHOR, post(a=plain)], [AUTHOR, post(a=after)], ["pre alter_post_a"])
+
+
+# Who is asked
+
+
+class Answering(InteractiveMigrationQuestioner):
+    """Somebody at a terminal, who gives these answers in turn."""
+
+    def __init__(self, *answers: Any) -> None:
+        super().__init__()
+        self.answers = list(answers)
+        self.asked: list[str] = []
+
+    def ask_initial(self, app_label: str) -> bool:
+        return True
+
+    def _boolean_input(self, question: str, default: Any = None) -> Any:
+        self.asked.append(question)
+        return self.answers.pop(0)
+
+    def _choice_input(self, question: str, choices: Sequence[str]) -> Any:
+        self.asked.append("\n".join([question, *choices]))
+        return self.answers.pop(0)
+
+    def _ask_default(self, default: str = "") -> Any:
+        return self.answers.pop(0)
+
+
+def test_a_one_off_default() -> None:
+    answering = Answering(1, "given")
+    old, new = state([post()]), state([post(a=text())])
+    pre, drop = generated(old, new, answering)
+    assert len(answering.asked) == 1
+    operation: Any = pre.operations[0]
+    assert operation.field.db_default == "given"
+    assert not operation.field.has_default()
+    assert drop.name == "0003_drop_db_default_post_a"
+
+
+def test_a_one_off_default_for_null() -> None:
+    answering = Answering(1, "given")
+    old, new = state([post(a=text(null=True))]), state([post(a=text())])
+    fill, tighten = generated(old, new, answering)
+    operation: Any = fill.operations[0]
+    assert operation.value == "given"
+    assert summary([fill, tighten]) == ["post fill_post_a", "post tighten_post_a"]
+    assert not drift(applied(old, [fill, tighten]), new)
+
+
+def test_a_rename_that_is_none() -> None:
+    answering = Answering(False, 1, "given")
+    old, new = state([post(a=text())]), state([post(b=text())])
+    assert len(generated(old, new, answering)) == 2
+    assert len(answering.asked) == 2
+
+
+def test_the_safe_way_comes_first() -> None:
+    answering = Answering(True, 1)
+    old, new = state([post(a=text())]), state([post(b=text())])
+    with pytest.raises(Refused) as refusal:
+        generated(old, new, answering)
+    assert refusal.value.is_told
+    choices = answering.asked[-1].splitlines()[-3:]
+    assert choices[0] == "Quit and keep the name of the column."
+    assert choices[-1] == "Write it like that: it needs a downtime."
+
+
+def test_somebody_insists() -> None:
+    answering = Answering(True, 3)
+    old, new = state([post(a=text())]), state([post(b=text())])
+    (migration,) = generated(old, new, answering)
+    assert vars(migration)["stage"] is Stage.POST_DEPLOY
+    assert vars(migration)["comments"]
+    assert not drift(applied(old, [migration]), new)
+
+
+def test_who_has_no_answers_asks_nothing() -> None:
+    old, new = state([post(a=text())]), state([post(b=text(null=True))])
+    assert len(generated(old, new, MigrationQuestioner())) == 2
+
+
+# Several models and apps
+
+
+def test_apps_in_a_circle() -> None:
+    result = ProjectState()
+    key: Any = models.BigAutoField(primary_key=True)
+    for label, name, other in (
+        ("blog", "Post", "shop.item"),
+        ("shop", "Item", "blog.post"),
+    ):
+        relation: Any = models.ForeignKey(other, models.CASCADE, null=True)
+        result.add_model(ModelState(label, name, {"id": key, "other": relation}))
+    migrations = generated(ProjectState(), result)
+    assert len(migrations) == 3
+    assert sum(bool(getattr(each, "comments", None)) for each in migrations) == 1
+    assert not drift(applied(ProjectState(), migrations), result)
+    back = generated(result, ProjectState())
+    stages = [planned_stage(each) for each in back]
+    assert stages.count(Stage.PRE_DEPLOY) == 2
+    assert not applied(result, back).models
+
+
+def test_other_apps_keep_what_they_have() -> None:
+    old, new = ProjectState(), ProjectState()
+    for label in ("blog", "shop"):
+        post(a=text()).state_forwards(label, old)
+        post(b=number(null=True)).state_forwards(label, new)
+    detector = MigrationAutodetector(old, new, Asked())
+    changes = detector.changes(existing("blog", "shop"), trim_to_apps={"shop"})
+    assert {label: len(own) for label, own in changes.items()} == {"shop": 2}
+
+
+def test_a_proxy_that_goes() -> None:
+    proxy = CreateModel("Short", [], {"proxy": True}, ("blog.post",))
+    check([post(), proxy], [post()], ["pre delete_short"])
+    note = table("Note", short=to("short", null=True))
+    migrations = generated(state([post(), proxy, note]), state([post(), table("Note")]))
+    assert [type(each) for each in migrations[-1].operations] == [
+        RemoveField,
+        DeleteModel,
+    ]
+
+
+def test_an_unmanaged_model() -> None:
+    before = table("View", {"managed": False}, a=text())
+    check([before], [table("View", {"managed": False}, b=text())], [])
+
+
+# The class
+
+
+def test_the_class() -> None:
+    assert STAGE_SPLIT == "__stage__"
+    old, new = state([post()]), state([post(a=text(default="x"))])
+    detector = MigrationAutodetector(old, new, Asked(), style=object())
+    with unsplit():
+        assert len(detector.changes(existing("blog"))["blog"]) == 1
+    assert staged(MigrationAutodetector) is MigrationAutodetector
+    assert staged(DjangoAutodetector) is MigrationAutodetector
+
+    class Other(DjangoAutodetector):
+        pass
+
+    assert issubclass(staged(Other), StagedMixin)
+    assert staged(Other) is staged(Other)
+
+
+def test_an_inconsistency_is_not_written() -> None:
+    migration = Migration("0002", "blog")
+    vars(migration)["operations"] = [AlterField("post", "title", text(20))]
+    history = history_of(state([post()]))
+    with pytest.raises(Inconsistency, match="would run pre-deploy, which is unsafe"):
+        settle([(migration, Stage.PRE_DEPLOY)], history, Excuses((), {}))
+
+
+def test_what_is_written_can_be_read() -> None:
+    old, new = state([post()]), state([post(a=models.DateField(auto_now=True))])
+    pre, _ = generated(old, new)
+    source_code = MigrationWriter(pre).as_string()
+    assert "Cast(django.db.models.functions.datetime.Now()" in source_code
+    compile(source_code, "file", "exec")
