@@ -1,0 +1,91 @@
+"""States of the models and migrations that aren't written yet, as Django has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from django.db.migrations import Migration
+from django.db.migrations.graph import MigrationGraph
+from django.db.migrations.state import ProjectState
+
+from syzygy import conf
+from syzygy.graph import topological
+from syzygy.history import History
+
+Changes: TypeAlias = dict[str, list[Migration]]
+
+
+def copied(state: ProjectState) -> ProjectState:
+    """A copy that shares nothing with the state which anybody changes.
+
+    Django's detection takes things out of the states that it compares, and its renaming
+    of fields changes field objects.
+    """
+    models = {}
+    for key, model in state.models.items():
+        models[key] = model.clone()
+        models[key].fields = {
+            name: field.clone() for name, field in model.fields.items()
+        }
+    return ProjectState(models, set(state.real_apps))
+
+
+def history_of(state: ProjectState) -> History:
+    """The same state as a history, which shares the models with it."""
+    history = History(conf.is_swapped)
+    for model in state.models.values():
+        history.add_model(model)
+    return history
+
+
+def applied(state: ProjectState, migrations: Iterable[Migration]) -> ProjectState:
+    """The state after these migrations."""
+    state = copied(state)
+    for migration in migrations:
+        for operation in migration.operations:
+            operation.state_forwards(migration.app_label, state)
+        # From here on it has migrations.
+        state.real_apps.discard(migration.app_label)
+    return copied(state)
+
+
+def in_order(changes: Changes) -> list[Migration]:
+    """The migrations in an order in which they can be applied."""
+    migrations = {
+        (label, migration.name): migration
+        for label, app_migrations in sorted(changes.items())
+        for migration in app_migrations
+    }
+
+    def needs(key: tuple[str, str]) -> list[tuple[str, str]]:
+        return [
+            dependency
+            for dependency in migrations[key].dependencies
+            if dependency in migrations
+        ]
+
+    return [migrations[key] for key in topological(list(migrations), needs)]
+
+
+def extended(graph: MigrationGraph, changes: Changes) -> MigrationGraph:
+    """A graph that has these migrations as well."""
+    twin = MigrationGraph()
+    for key, migration in graph.nodes.items():
+        twin.add_node(key, migration)
+    for key, node in graph.node_map.items():
+        for parent in node.parents:
+            twin.add_dependency(None, key, parent.key, skip_validation=True)
+    migrations = in_order(changes)
+    for migration in migrations:
+        twin.add_node((migration.app_label, migration.name), migration)
+    for migration in migrations:
+        for parent in migration.dependencies:
+            if parent in twin.nodes:
+                twin.add_dependency(
+                    migration,
+                    (migration.app_label, migration.name),
+                    parent,
+                    skip_validation=True,
+                )
+    return twin
