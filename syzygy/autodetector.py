@@ -211,6 +211,10 @@ class StagedMixin(DjangoAutodetector):
         migration_name: str | None = None,
     ) -> Changes:
         """Django's, with names that tell what a migration does to a rollout."""
+        if self._extras is not None:
+            from syzygy.generation.tidying import tidy
+
+            tidy(changes, self.from_state)
         if self._extras is not None and not migration_name:
             from syzygy.generation.naming import suggest_name
             from syzygy.generation.states import copied, history_of

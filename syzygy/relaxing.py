@@ -12,10 +12,11 @@ from typing import Any
 
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations import operations
-from django.db.migrations.state import ProjectState
+from django.db.migrations.state import ModelState, ProjectState
 from django.db.models import CASCADE, Exists, ForeignKey, OuterRef
 
 from syzygy.alterations import is_constrained
+from syzygy.generation.options import covered_fields
 from syzygy.history import AnyField, ModelKey
 from syzygy.progress import listener
 
@@ -64,7 +65,7 @@ class RelaxField(operations.AlterField):
             only = None if _rebuilds(schema_editor) else self.name
             names = _empty(schema_editor, from_state, key, only)
             from_state = _with_null(from_state, key, names - {self.name})
-            if self._has_other_value(strict):
+            if self._may_be_filled(strict, to_state.models[key]):
                 names.discard(self.name)
             elif self.name in names and not strict.null:
                 self._tell(model)
@@ -72,10 +73,14 @@ class RelaxField(operations.AlterField):
         super().database_forwards(app_label, schema_editor, from_state, to_state)
 
     @staticmethod
-    def _has_other_value(field: AnyField) -> bool:
-        """Whether Django knows what to put where there is NULL."""
+    def _may_be_filled(field: AnyField, model: ModelState) -> bool:
+        """Whether Django knows what to put where there is NULL, in all rows alike."""
         editor: Any = BaseDatabaseSchemaEditor
-        return editor._effective_default(field) is not None
+        return (
+            not field.unique
+            and field.name not in covered_fields(model)
+            and editor._effective_default(field) is not None
+        )
 
     def _tell(self, model: Any) -> None:
         if say := listener():

@@ -14,7 +14,6 @@ from django.db.migrations import (
     CreateModel,
     DeleteModel,
     Migration,
-    RemoveField,
 )
 from django.db.migrations.autodetector import (
     MigrationAutodetector as DjangoAutodetector,
@@ -688,11 +687,34 @@ def test_a_proxy_that_goes() -> None:
     proxy = CreateModel("Short", [], {"proxy": True}, ("blog.post",))
     check([post(), proxy], [post()], ["pre delete_short"])
     note = table("Note", short=to("short", null=True))
-    migrations = generated(state([post(), proxy, note]), state([post(), table("Note")]))
-    assert [type(each) for each in migrations[-1].operations] == [
-        RemoveField,
-        DeleteModel,
-    ]
+    check(
+        [post(), proxy, note],
+        [post(), table("Note")],
+        ["pre relax_note_short", "post remove_note_short_delete_short"],
+    )
+
+
+def test_an_ordered_model_goes_in_one_piece() -> None:
+    ordered = table(
+        "Item",
+        {"order_with_respect_to": "author", "unique_together": {("a", "author")}},
+        author=to("author"),
+        a=text(),
+    )
+    before = [table("Author", name=text(null=True)), post(), ordered]
+    (pre, rest) = generated(state(before), state([table("Author")]))
+    assert rest.name == "0003_delete_post_remove_author_name_delete_item"
+    assert pre.name == "0002_relax_item_author"
+
+
+def test_models_that_refer_to_each_other_go() -> None:
+    a, b = table("A", b=to("b")), table("B", a=to("a"))
+    before = state([a, b, post()])
+    migrations = generated(before, ProjectState())
+    for count in range(len(migrations)):
+        # No field refers to a model that isn't there.
+        assert applied(before, migrations[: count + 1]).apps
+    assert [type(each) for each in migrations[-1].operations].count(DeleteModel) == 3
 
 
 def test_an_unmanaged_model() -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from functools import partial
 from typing import Any
 
 from django.db.migrations import (
@@ -18,10 +17,7 @@ from django.db.migrations import (
     AlterModelManagers,
     AlterModelOptions,
     AlterModelTable,
-    DeleteModel,
     Migration,
-    RenameField,
-    RenameModel,
 )
 from django.db.migrations.graph import MigrationGraph
 from django.db.migrations.operations.base import Operation
@@ -45,10 +41,8 @@ from syzygy.generation.task import Extras, Task
 from syzygy.generation.window import Change, Fill, Window, window
 from syzygy.history import ModelKey
 from syzygy.operations import (
-    AlterOrder,
     Backfill,
     DropOrderDefault,
-    RelaxField,
     SetOrderDefault,
 )
 from syzygy.requirements import operation_rules
@@ -116,7 +110,6 @@ class _Halves:
             task.questions,
             self._extras(middle),
         )
-        _put_in_order(self._first)
         state = applied(task.before, in_order(self._first))
         graph = extended(task.graph, self._first)
         self._fills = task.arrange(self._filling(middle.fills), graph)
@@ -134,7 +127,6 @@ class _Halves:
                 kept=middle.unordered,
             ),
         )
-        _put_proxies_last(self._second, state)
         return self._settled(middle)
 
     def quiet(self) -> frozenset[str]:
@@ -261,43 +253,6 @@ def _goal(task: Task) -> ProjectState:
         if key[0] not in task.plain:
             goal.models[key] = model.clone()
     return ProjectState(goal.models, set(task.before.real_apps))
-
-
-def _put_in_order(changes: Changes) -> None:
-    """Put operations where SQLite needs them, which makes tables anew from the state.
-
-    What keeps a DEFAULT that no state knows comes last; and what keeps rows with NULL
-    when it is undone comes first, so that it is undone last.
-    """
-    for migrations in changes.values():
-        for migration in migrations:
-            operations = migration.operations
-            if not any(
-                isinstance(each, RenameModel | RenameField) for each in operations
-            ):
-                operations = sorted(
-                    operations, key=lambda each: not isinstance(each, RelaxField)
-                )
-            vars(migration)["operations"] = sorted(
-                operations,
-                key=lambda each: isinstance(each, AlterOrder | SetOrderDefault),
-            )
-
-
-def _put_proxies_last(changes: Changes, state: ProjectState) -> None:
-    """Delete proxy models after the fields that refer to them, as Django doesn't."""
-
-    def is_proxy(app_label: str, operation: Operation) -> bool:
-        if not isinstance(operation, DeleteModel):
-            return False
-        model = state.models.get((app_label, operation.name_lower))
-        return model is not None and bool(model.options.get("proxy"))
-
-    for app_label, migrations in changes.items():
-        for migration in migrations:
-            vars(migration)["operations"] = sorted(
-                migration.operations, key=partial(is_proxy, app_label)
-            )
 
 
 def _by_app(

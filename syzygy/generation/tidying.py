@@ -1,0 +1,109 @@
+"""Putting what Django's detection found into an order that works on every database.
+
+Pure: migrations that aren't written yet come in, and are changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.db.migrations import (
+    AlterUniqueTogether,
+    DeleteModel,
+    Migration,
+    RemoveConstraint,
+    RemoveField,
+    RemoveIndex,
+    RenameField,
+    RenameModel,
+)
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ProjectState
+from django.db.migrations.utils import resolve_relation
+
+from syzygy.generation.states import Changes
+from syzygy.history import AnyField, ModelKey
+from syzygy.operations import AlterOrder, RelaxField, SetOrderDefault
+
+
+def tidy(changes: Changes, state: ProjectState) -> None:
+    """Order the operations of each migration; ``state`` is the one before them all."""
+    for migrations in changes.values():
+        for migration in migrations:
+            operations = _without_parts(migration, state)
+            operations = _proxies_last(operations, migration.app_label, state)
+            vars(migration)["operations"] = _for_sqlite(operations)
+
+
+def _for_sqlite(operations: list[Operation]) -> list[Operation]:
+    """Put operations where SQLite needs them, which makes tables anew from the state.
+
+    What keeps a DEFAULT that no state knows comes last; and what keeps rows with NULL
+    when it is undone comes first, so that it is undone last.
+    """
+    if not any(isinstance(each, RenameModel | RenameField) for each in operations):
+        operations = sorted(
+            operations, key=lambda each: not isinstance(each, RelaxField)
+        )
+    return sorted(
+        operations, key=lambda each: isinstance(each, AlterOrder | SetOrderDefault)
+    )
+
+
+def _proxies_last(
+    operations: list[Operation], app_label: str, state: ProjectState
+) -> list[Operation]:
+    """Delete proxy models after the fields that refer to them, as Django doesn't."""
+
+    def is_proxy(operation: Operation) -> bool:
+        if not isinstance(operation, DeleteModel):
+            return False
+        model = state.models.get((app_label, operation.name_lower))
+        return model is not None and bool(model.options.get("proxy"))
+
+    return sorted(operations, key=is_proxy)
+
+
+def _without_parts(migration: Migration, state: ProjectState) -> list[Operation]:
+    """Leave out what takes a model apart before it is deleted, where nothing needs it.
+
+    Django leaves it out unless something else comes between. A model that is ordered
+    with respect to another can't lose the relation.
+    """
+    label = migration.app_label
+    deleted: list[ModelKey] = [
+        (label, each.name_lower)
+        for each in migration.operations
+        if isinstance(each, DeleteModel)
+    ]
+    return [
+        operation
+        for operation in migration.operations
+        if not _is_part(operation, label, deleted, state)
+    ]
+
+
+def _is_part(
+    operation: Any, label: str, deleted: Sequence[ModelKey], state: ProjectState
+) -> bool:
+    if isinstance(operation, AlterUniqueTogether):
+        return (label, operation.name_lower) in deleted
+    if not isinstance(operation, RemoveField | RemoveConstraint | RemoveIndex):
+        return False
+    key = (label, operation.model_name_lower)
+    if key not in deleted:
+        return False
+    if not isinstance(operation, RemoveField):
+        return True
+    field = state.models[key].fields[operation.name]
+    before = deleted[: deleted.index(key)]
+    return not any(target in before for target in _targets(key, field))
+
+
+def _targets(key: ModelKey, field: AnyField) -> Iterator[ModelKey]:
+    if field.remote_field:
+        yield resolve_relation(field.remote_field.model, *key)
+        through = getattr(field.remote_field, "through", None)
+        if through is not None:
+            yield resolve_relation(through, *key)
