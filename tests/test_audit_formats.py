@@ -54,7 +54,7 @@ OWN = Finding(
     severity=Severity.WARNING,
     app_label="shop",
 )
-SUPPRESSED = replace(BREAKING, code="SZ016", migration="0003_more")
+SUPPRESSED = BREAKING._replace(code="SZ016", migration="0003_more")
 AUDIT = Audit(
     scope='the pending migrations of "default"',
     vendor="postgresql",
@@ -156,8 +156,9 @@ def test_github() -> None:
         "1 breaking finding, 1 warning, 2 suppressed, in the pending migrations of "
         '"default".'
     )
-    (kind, values, said), (other, _, _) = commands(text)
+    (kind, values, said), (other, _, of_an_app) = commands(text)
     assert (kind, other) == ("error", "warning")
+    assert of_an_app == "Nobody does that.\nApp: shop"
     assert values == {
         "file": "blog/migrations/0002_remove.py",
         "line": "7",
@@ -185,8 +186,8 @@ def test_github_takes_nothing_for_a_command(audit: Audit) -> None:
 
 def test_paths_are_those_of_the_repository(subfolder: Path) -> None:
     """Rather than of the folder that the command happens to be run in."""
-    elsewhere = replace(BREAKING, location=Location("/else/0001.py", 2))
-    above = replace(BREAKING, location=Location(f"{subfolder.parent}/lib/0001.py", 3))
+    elsewhere = BREAKING._replace(location=Location("/else/0001.py", 2))
+    above = BREAKING._replace(location=Location(f"{subfolder.parent}/lib/0001.py", 3))
     audit = replace(AUDIT, findings=(BREAKING, elsewhere, above))
     paths = [
         "back end/blog/migrations/0002_remove.py",
@@ -250,11 +251,11 @@ def test_fingerprints() -> None:
         report = json.loads(gitlab.render(replace(AUDIT, findings=findings)))
         return [issue["fingerprint"] for issue in report]
 
-    moved = replace(BREAKING, location=Location("blog/migrations/0002_remove.py", 9))
+    moved = BREAKING._replace(location=Location("blog/migrations/0002_remove.py", 9))
     first, second, other = ids(BREAKING, BREAKING, OWN)
     assert len({first, second, other}) == 3
     assert ids(OWN, moved) == [other, first]
-    assert ids(replace(BREAKING, migration="0003")) != [first]
+    assert ids(BREAKING._replace(migration="0003")) != [first]
     results = json.loads(sarif.render(AUDIT))["runs"][0]["results"]
     assert results[0]["partialFingerprints"] == {"syzygy/v1": first}
 
@@ -442,7 +443,7 @@ def test_markdown() -> None:
 
 def test_code_stays_in_its_block() -> None:
     remedy = "Paste:\n    ```\n    <b>x</b>\n    ````\nor:\n    y"
-    finding = replace(BREAKING, remedy=remedy, sql=("```\n<b>",))
+    finding = BREAKING._replace(remedy=remedy, sql=("```\n<b>",))
     elements = rendered(markdown.render(replace(AUDIT, plan=(), findings=(finding,))))
     assert "b" not in elements.tags
     assert elements.texts["pre"] == ["```\n<b>x</b>\n````\n", "y\n", "```\n<b>\n"]

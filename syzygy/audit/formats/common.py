@@ -14,13 +14,13 @@ from syzygy.locations import Location
 
 
 def timing(finding: Finding) -> str:
-    """The migration, and the stage in which it runs."""
-    return f"{finding.label}, {finding.stage.label if finding.stage else 'no stage'}"
+    """The migration, and the stage in which it runs; or the app."""
+    return ", ".join([finding.label, *([finding.stage.label] if finding.stage else [])])
 
 
 def paragraphs(finding: Finding) -> Iterator[tuple[str, str]]:
     """What is known of a finding beside its title: a word each, and what it is."""
-    yield "Migration", timing(finding)
+    yield "Migration" if finding.migration else "App", timing(finding)
     for name, text in (
         ("Operation", finding.operation),
         ("What", finding.what),
