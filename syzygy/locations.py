@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import sys
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.db.migrations import Migration
+
+if TYPE_CHECKING:
+    import ast
 
 
 class Location(NamedTuple):
@@ -56,6 +58,9 @@ def path_of(migration: Migration) -> str:
 
 def definition(migration: Migration) -> Definition:
     """What defines a migration, as far as it can be found and read."""
+    # Not imported at the top: most commands never get here.
+    import ast
+
     path = path_of(migration)
     if not path:
         return Definition()
@@ -74,6 +79,8 @@ def definition(migration: Migration) -> Definition:
 
 def _lines(node: ast.ClassDef) -> Iterator[tuple[int, int]]:
     """The lines of each operation in the body of a migration."""
+    import ast
+
     for statement in node.body:
         if (
             isinstance(statement, ast.Assign | ast.AnnAssign)
@@ -87,13 +94,12 @@ def _lines(node: ast.ClassDef) -> Iterator[tuple[int, int]]:
 
 
 def _targets(statement: ast.Assign | ast.AnnAssign) -> list[ast.expr]:
-    if isinstance(statement, ast.AnnAssign):
-        return [statement.target]
-    return statement.targets
+    targets: list[ast.expr] = getattr(statement, "targets", [])
+    return targets or [statement.target]  # type: ignore[union-attr] # it has either
 
 
 def _name(target: ast.expr) -> str:
-    return target.id if isinstance(target, ast.Name) else ""
+    return str(getattr(target, "id", ""))
 
 
 def _shown(path: str) -> str:

@@ -36,7 +36,7 @@ class Problem(NamedTuple):
     severity: Severity | None = None
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class AuditedMigration:
     """A migration of the plan.
 
@@ -60,7 +60,7 @@ class AuditedMigration:
         return str(self.migration)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class AuditedOperation:
     """An operation that does something, or a part of one that wraps others.
 

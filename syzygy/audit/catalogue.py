@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
-
 from syzygy.audit import code_rules, lock_rules, removal_rules, stage_rules
 from syzygy.audit.base import AuditRule
 from syzygy.audit.findings import Severity
@@ -72,5 +70,8 @@ def page_of(rule: AuditRule) -> str:
     """The page of a rule, in reStructuredText; empty if a project's has none."""
     if rule.page or type(rule) not in _CLASSES:
         return rule.page
+    # Not imported at the top: it takes as long as all the rules.
+    from importlib import resources
+
     page = resources.files("syzygy.audit") / "pages" / f"{rule.code}.rst"
     return page.read_text(encoding="utf-8")

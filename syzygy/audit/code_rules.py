@@ -70,12 +70,13 @@ class SqlTightens(AuditRule):
 
     def check_operation(self, operation: AuditedOperation) -> Iterator[Problem]:
         """Report constraints that SQL text adds too early."""
-        from syzygy.audit.sql_effects import effects, is_known
-
         if operation.stage is Stage.POST_DEPLOY:
             return
         if not isinstance(operation.operation, RunSQL):
             return
+        # Not imported at the top: few migrations have SQL.
+        from syzygy.audit.sql_effects import effects, is_known
+
         for effect in effects(operation.operation.sql):
             if effect.kind != "tightens":
                 continue
@@ -105,10 +106,10 @@ class SqlRewrites(AuditRule):
 
     def check_operation(self, operation: AuditedOperation) -> Iterator[Problem]:
         """Report types that SQL text changes."""
-        from syzygy.audit.sql_effects import effects
-
         if not isinstance(operation.operation, RunSQL):
             return
+        from syzygy.audit.sql_effects import effects
+
         for effect in effects(operation.operation.sql):
             if effect.kind != "rewrites":
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from syzygy.constants import Stage
 from syzygy.locations import Location
@@ -18,8 +19,7 @@ class Severity(enum.Enum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """What a migration breaks, when and why, and what to do instead.
 
     ``code`` is that of the audit's rule, such as "SZ004", ``name`` its name for people
@@ -64,8 +64,7 @@ class Finding:
         return self.severity is Severity.BREAKING
 
 
-@dataclass(frozen=True, slots=True)
-class Suppressed:
+class Suppressed(NamedTuple):
     """A finding that somebody has decided to live with, where, and for what reason.
 
     The ``location`` is empty where it was the settings; the reason may be.
@@ -76,8 +75,7 @@ class Suppressed:
     location: Location = NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(NamedTuple):
     """A migration of the audited plan.
 
     ``stage`` is when it runs, ``None`` if that can't be told; ``reason`` is why, in
@@ -97,7 +95,7 @@ class Planned:
         return f"{self.app_label}.{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Audit:
     """All that came of an audit; the ``findings`` are in the order of the plan.
 

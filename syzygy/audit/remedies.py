@@ -6,7 +6,6 @@ from contextlib import suppress
 
 from django.db.migrations import AddField, AlterField
 from django.db.migrations.operations.base import Operation
-from django.db.migrations.writer import OperationWriter
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -40,6 +39,9 @@ def code(*operations: Operation, stage: Stage | None = None) -> str:
 
     What they need to be imported comes first.
     """
+    # Not imported at the top: most migrations are found to be fine.
+    from django.db.migrations.writer import OperationWriter
+
     lines: list[str] = []
     imports: set[str] = set()
     # A field may hold what can't be written down, and its class is anybody's.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
@@ -33,7 +32,7 @@ def with_sql(
             known[finding.label] = list(_statements(migration, loader, connection))
         statements = known[finding.label]
         at = finding.position
-        yield replace(finding, sql=statements[at] if at < len(statements) else ())
+        yield finding._replace(sql=statements[at] if at < len(statements) else ())
 
 
 def _statements(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-import tokenize
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from syzygy.audit.findings import NOWHERE, Finding, Severity, Suppressed
 from syzygy.locations import Definition, Location
@@ -18,7 +17,7 @@ _COMMENT = re.compile(r"#\s*syzygy:\s*(.*)")
 _IGNORE = re.compile(r"ignore\s*\[([^\]]*)\]\s*(.*)")
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Suppression:
     """Codes that nobody wants to hear of, at the operations at ``positions``.
 
@@ -54,6 +53,9 @@ def read(definition: Definition) -> list[Suppression]:
 
 def _comments(source: bytes) -> Iterator[tuple[int, str]]:
     """The comments for us, with their lines; strings that look like some aren't any."""
+    # Not imported at the top: few migrations have such comments.
+    import tokenize
+
     try:
         for token in tokenize.tokenize(io.BytesIO(source).readline):
             match = token.type == tokenize.COMMENT and _COMMENT.match(token.string)
@@ -98,7 +100,7 @@ def _positions(
     return ()
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Sieve:
     """Sorts findings by what suppresses them.
 
@@ -192,4 +194,4 @@ def _idle(title: str, app_label: str, name: str, location: Location) -> Finding:
 
 def placed(finding: Finding, definition: Definition) -> Finding:
     """The finding with the line at which it stands."""
-    return replace(finding, location=definition.location(finding.position))
+    return finding._replace(location=definition.location(finding.position))
