@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.command_helpers import Project
 from tests.docs_changes import Section, comparable, run, sections
 from tests.docs_helpers import (
     DOCS,
+    Block,
     apply,
     blocks,
     deploy,
@@ -71,20 +73,37 @@ def test_both_releases_survive(section: Section, project: Project) -> None:
     del project
     if "contrib.postgres" in section.text:
         pytest.skip("It is for PostgreSQL.")
+    refused = section.label in HAZARDS
+    with pytest.raises(DatabaseError) if refused else nullcontext():
+        survive(blocks(section.text), COPES.get(section.label, ()))
+
+
+WRITTEN_BY_HAND = [
+    ("how-to/backfill", "backfill-null", ["code"]),
+    ("how-to/backfill", "backfill-rows", []),
+    ("how-to/backfill", "backfill-where", []),
+    (PAGE, "makemigrations-several", []),
+]
+
+
+@pytest.mark.skipif(UNDER_TEST != "sqlite", reason="Operations are tried on all.")
+@pytest.mark.parametrize(("page", "label", "copes"), WRITTEN_BY_HAND)
+def test_both_releases_survive_what_is_written_by_hand(
+    page: str, label: str, copes: list[str], project: Project
+) -> None:
+    del project
+    survive([block for block in blocks(read(page)) if block.label == label], copes)
+
+
+def survive(found: list[Block], copes: Sequence[str]) -> None:
+    """Deploy the migrations among the blocks, with both releases at work."""
     halves: dict[str, list[Migration]] = {stage: [] for stage in STAGES}
-    for block in blocks(section.text):
+    for block in found:
         if block.language == "python":
             name, _, stage = block.caption[:-1].rpartition(" (")
             halves[stage].append(migration(block, name.rpartition("/")[2][:-3]))
     deployed = apply([initial(shop_state())], ProjectState())
-    refused = section.label in HAZARDS
-    with pytest.raises(DatabaseError) if refused else nullcontext():
-        deploy(
-            deployed,
-            halves["any"] + halves["pre-deploy"],
-            halves["post-deploy"],
-            copes=COPES.get(section.label, ()),
-        )
+    deploy(deployed, halves["any"] + halves["pre-deploy"], halves["post-deploy"], copes)
 
 
 def test_options_have_entries() -> None:
@@ -121,7 +140,7 @@ class Command(DjangoCommand):
 
 
 def test_the_combined_command(project: Project) -> None:
-    (block,) = (b for b in blocks(read(PAGE)) if b.language == "python")
+    (block,) = (b for b in blocks(read(PAGE)) if b.caption.startswith("yourapp"))
     assert len([line for line in block.text.splitlines() if line]) == 4
     models = "from django.db import models\nclass A(models.Model):\n    {}\n"
     project.installed[:] = ["yourapp", "other_app", "syzygy"]
