@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from django.apps import apps
 from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
@@ -17,7 +18,7 @@ from django.db.utils import Error
 from syzygy import conf
 from syzygy.graph import MigrationKey, baselined, topological
 from syzygy.management.executor import loading
-from syzygy.rehearsal.start import present_at, with_replaced
+from syzygy.rehearsal.start import present_at, with_replaced, would_be_created
 from syzygy.stages import Policy
 from syzygy.staging import Plan
 
@@ -85,9 +86,13 @@ def find(selection: Selection) -> Scene:
     that can't be asked, what :func:`~syzygy.rehearsal.start.present_at` raises for a
     ref, and :class:`InconsistentMigrationHistory`.
     """
-    if selection.since is None and not selection.everything:
-        return _pending(selection.alias)
-    applied = () if selection.since is None else present_at(selection.since)
+    connection = connections[selection.alias]
+    if selection.since is not None:
+        applied: Collection[MigrationKey] = present_at(selection.since)
+    elif selection.everything or would_be_created(connection):
+        applied = ()
+    else:
+        return _pending(connection)
     with loading():
         loader = _OfflineLoader(applied)
     nodes, node_map = loader.graph.nodes, loader.graph.node_map
@@ -97,7 +102,7 @@ def find(selection: Selection) -> Scene:
     plan = [
         (nodes[key], False) for key in order if key not in loader.applied_migrations
     ]
-    return Scene(Planner(loader, connections[selection.alias]), plan)
+    return Scene(Planner(loader, connection), plan)
 
 
 class _OfflineLoader(MigrationLoader):
@@ -117,8 +122,7 @@ class _OfflineLoader(MigrationLoader):
         super().__setattr__(name, value)
 
 
-def _pending(alias: str) -> Scene:
-    connection = connections[alias]
+def _pending(connection: BaseDatabaseWrapper) -> Scene:
     try:
         with loading():
             executor = MigrationExecutor(connection)
@@ -126,7 +130,7 @@ def _pending(alias: str) -> Scene:
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except Error as error:
         raise CommandError(
-            f'The database "{alias}" can\'t be asked which migrations are applied '
+            f'The database "{connection.alias}" can\'t be asked what is applied in it '
             f"({' '.join(str(error).split())}). To audit without a database, add "
             "--since origin/main or --all."
         ) from error

@@ -34,7 +34,7 @@ class StartError(ValueError):
 
 def applied_in(connection: BaseDatabaseWrapper) -> set[MigrationKey]:
     """What a database holds for applied. It is only read."""
-    if _would_be_created(connection):
+    if would_be_created(connection):
         return set()
     try:
         return set(MigrationRecorder(connection).applied_migrations())
@@ -46,8 +46,8 @@ def applied_in(connection: BaseDatabaseWrapper) -> set[MigrationKey]:
         ) from error
 
 
-def _would_be_created(connection: BaseDatabaseWrapper) -> bool:
-    """Whether it is a file of SQLite's that connecting to would make."""
+def would_be_created(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the database is a file of SQLite's that connecting to would make."""
     name = str(connection.settings_dict["NAME"])
     return (
         connection.vendor == "sqlite"
