@@ -354,6 +354,42 @@ def test_another_autodetector(blog: Project) -> None:
     assert blog.manage("check").returncode == 0
 
 
+TRIGGER = """
+import pgtrigger
+
+class Post(models.Model):
+    title = models.CharField(max_length=30)
+    {field}
+
+    class Meta:
+        triggers = [
+            pgtrigger.Protect(name="{name}", operation=pgtrigger.Delete)
+        ]
+"""
+
+
+def test_together_with_pgtrigger(blog: Project) -> None:
+    pytest.importorskip("pgtrigger", reason="It needs psycopg.", exc_type=ImportError)
+    blog.installed.insert(0, "pgtrigger")
+    now(blog, TRIGGER.format(field='slug = models.SlugField(default="none")', name="a"))
+    made(blog)
+    before, after = list(files(blog).items())[1:]
+    assert before[1].count("pgtrigger.migrations.AddTrigger(") == 1
+    assert "db_default='none'" in before[1]
+    assert after[0] == "0003_drop_db_default_post_slug"
+    assert "rigger" not in after[1]
+    assert made(blog).stdout == "No changes detected\n"
+    assert blog.manage("check").returncode == 0
+    now(blog, TRIGGER.format(field="", name="b"))
+    made(blog)
+    texts = "".join(list(files(blog).values())[3:])
+    assert texts.count("pgtrigger.migrations.AddTrigger(") == 1
+    assert texts.count("pgtrigger.migrations.RemoveTrigger(") == 1
+    assert "migrations.RemoveField(" in list(files(blog).values())[-1]
+    assert made(blog).stdout == "No changes detected\n"
+    assert blog.manage("migrate").returncode == 0
+
+
 def test_another_command(blog: Project) -> None:
     blog.app("other")
     blog.app("glue")

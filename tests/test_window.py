@@ -14,6 +14,7 @@ from django.db.migrations import (
     CreateModel,
     DeleteModel,
     Migration,
+    RemoveField,
 )
 from django.db.migrations.autodetector import (
     MigrationAutodetector as DjangoAutodetector,
@@ -40,6 +41,7 @@ from syzygy.generation.fields import added, changed
 from syzygy.generation.generate import Refused
 from syzygy.generation.settling import Excuses, Inconsistency, planned_stage, settle
 from syzygy.generation.states import history_of
+from syzygy.operations import AlterOrder, DropOrderDefault, SetOrderDefault
 from tests.generation_helpers import (
     Asked,
     Models,
@@ -715,6 +717,26 @@ def test_models_that_refer_to_each_other_go() -> None:
         # No field refers to a model that isn't there.
         assert applied(before, migrations[: count + 1]).apps
     assert [type(each) for each in migrations[-1].operations].count(DeleteModel) == 3
+
+
+def test_the_default_of_an_order_outlives_tables_made_anew() -> None:
+    """SQLite makes them anew for most alterations, and knows no DEFAULT of _order."""
+
+    def item(options: dict[str, Any], length: int) -> Any:
+        return table("Item", options, author=to("author"), a=text(length, null=True))
+
+    ordered = {"order_with_respect_to": "author"}
+    alone = [AUTHOR, table("Item", a=text(30, null=True))]
+    for before, after, first, last in (
+        (item({}, 30), item(ordered, 40), DropOrderDefault, AlterOrder),
+        (item(ordered, 30), item({}, 40), AlterOrder, SetOrderDefault),
+        (item(ordered, 40), item({}, 30), AlterOrder, SetOrderDefault),
+    ):
+        pre, rest = generated(state([AUTHOR, before]), state([AUTHOR, after]))
+        assert isinstance(pre.operations[-1], last)
+        assert isinstance(rest.operations[0], first)
+    pre, rest = generated(state([AUTHOR, item(ordered, 30)]), state(alone))
+    assert [type(each) for each in rest.operations] == [AlterOrder, RemoveField]
 
 
 def test_an_unmanaged_model() -> None:

@@ -24,7 +24,12 @@ from django.db.migrations.utils import resolve_relation
 
 from syzygy.generation.states import Changes
 from syzygy.history import AnyField, ModelKey
-from syzygy.operations import AlterOrder, RelaxField, SetOrderDefault
+from syzygy.operations import (
+    AlterOrder,
+    DropOrderDefault,
+    RelaxField,
+    SetOrderDefault,
+)
 
 
 def tidy(changes: Changes, state: ProjectState) -> None:
@@ -39,16 +44,21 @@ def tidy(changes: Changes, state: ProjectState) -> None:
 def _for_sqlite(operations: list[Operation]) -> list[Operation]:
     """Put operations where SQLite needs them, which makes tables anew from the state.
 
-    What keeps a DEFAULT that no state knows comes last; and what keeps rows with NULL
-    when it is undone comes first, so that it is undone last.
+    What keeps a DEFAULT that no state knows comes last; and what does so when it is
+    undone comes first, so that it is undone last, as what keeps rows with NULL then.
     """
-    if not any(isinstance(each, RenameModel | RenameField) for each in operations):
-        operations = sorted(
-            operations, key=lambda each: not isinstance(each, RelaxField)
-        )
-    return sorted(
-        operations, key=lambda each: isinstance(each, AlterOrder | SetOrderDefault)
-    )
+    renames = any(isinstance(each, RenameModel | RenameField) for each in operations)
+
+    def place(operation: Operation) -> int:
+        if isinstance(operation, AlterOrder):
+            return 3 if operation.order_with_respect_to else 0
+        if isinstance(operation, SetOrderDefault):
+            return 3
+        if isinstance(operation, DropOrderDefault):
+            return 0
+        return 1 if isinstance(operation, RelaxField) and not renames else 2
+
+    return sorted(operations, key=place)
 
 
 def _proxies_last(
