@@ -52,10 +52,13 @@ def unless_seen(rule: Rule) -> Rule:
     """What becomes of a rule where the running release doesn't know what it is about.
 
     A foreign key that comes into force concerns it all the same: it can't delete the
-    rows any more that the new release refers to.
+    rows any more that the new release refers to. What keeps the new release from
+    inserting rows can't wait.
     """
-    if not rule.has_effect or rule is rules.ADD_DB_CONSTRAINT:
+    if not rule.has_effect or rule in (rules.ADD_DB_CONSTRAINT, rules.UNSEEN_NEEDED):
         return rule
+    if rule is rules.REMOVE_ORDER:
+        return rules.UNSEEN_NEEDED
     return rules.UNSEEN
 
 
@@ -217,9 +220,15 @@ def _remove_field(
     operation: django_operations.RemoveField, app_label: str, history: History
 ) -> Rule:
     key = (app_label, operation.model_name_lower)
-    if history.is_unseen(*key, operation.name):
-        return rules.UNSEEN
     field = history.field(key, operation.name)
+    if history.is_unseen(*key) or history.is_unseen(*key, operation.name):
+        is_needed = (
+            field is not None
+            and not field.many_to_many
+            and has_column(field)
+            and not insert_may_omit(field)
+        )
+        return rules.UNSEEN_NEEDED if is_needed else rules.UNSEEN
     if field is None:
         return rules.REMOVE_FIELD
     if field.many_to_many:

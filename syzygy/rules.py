@@ -99,6 +99,11 @@ UNSEEN = _either(
     "the running release knows nothing of what it touches, which is created with it",
     PRE,
 )
+UNSEEN_NEEDED = _pre(
+    "unseen-needed",
+    "the new release can't insert rows before it, and the running one knows nothing of "
+    "what it removes",
+)
 UNKNOWN = _either("unknown", "it is of a kind that no rule covers", PRE)
 DECLARED_PRE = _pre("declared-pre", 'the operation\'s own "stage" says so')
 DECLARED_POST = _post("declared-post", 'the operation\'s own "stage" says so')

@@ -100,6 +100,9 @@ class Decision(NamedTuple):
 
 Judgement: TypeAlias = list[tuple[Operation, Rule]]
 
+# Rules that hold for what the running release can't see.
+_UNSEEN = (rules.UNSEEN, rules.UNSEEN_NEEDED, rules.CREATE_MODEL)
+
 
 def decide(
     migration: Migration,
@@ -132,6 +135,9 @@ def decide(
             # The new release uses what is created as this migration leaves it.
             return relaxed._replace(required=relaxed.stage is not None, unseen=True)
         return decision._replace(unseen=True)
+    if plan and relaxed is None:
+        # What one stage suits by itself the plan's other migrations may rule out.
+        decision, own = None, in_plan
     if decision is not None:
         return decision
     if fallback := policy.fallen_back(migration):
@@ -206,8 +212,7 @@ def _touches_unseen(
         except NotAStage:
             judged = (rules.UNKNOWN,)
         unseen = unseen and all(
-            rule in (rules.UNSEEN, rules.CREATE_MODEL) or not rule.has_effect
-            for rule in judged
+            rule in _UNSEEN or not rule.has_effect for rule in judged
         )
         _advance(operation, migration, history, judged)
     return unseen

@@ -42,7 +42,16 @@ from syzygy import Stage
 from syzygy.rules import catalogue
 from tests import test_rehearsal_rules_fields as of_fields
 from tests.command_helpers import Project
-from tests.rehearsal_helpers import HAZARD, Case, Seen, Told, auto, pre, rehearsed
+from tests.rehearsal_helpers import (
+    HAZARD,
+    Case,
+    Deployed,
+    Seen,
+    Told,
+    auto,
+    pre,
+    rehearsed,
+)
 from tests.rules_helpers import model
 from tests.services import UNDER_TEST
 from tests.test_rehearsal_rules_fields import AUTHOR, POST, text, to
@@ -53,6 +62,7 @@ pytest_plugins = ["tests.command_fixtures"]
 UNSEEN = {
     "declared-pre": "the rule for what it does is told instead",
     "declared-post": "the rule for what it does is told instead",
+    "unseen-needed": "the rule without the plan is told; there is a test below",
     "backfill": "it shows when the field is made NOT NULL; see test_backfill",
     "alter-unknown": "Django's states don't know what it was before, either",
     "create-extension": "only the application's code relies on it, or a migration",
@@ -395,3 +405,14 @@ def test_after_the_rollout(case: Case, project: Project) -> None:
 @pytest.mark.parametrize("case", [c for c in CASES if c.instead], ids=str)
 def test_the_way_out(case: Case, project: Project) -> None:
     Told(rehearsed(project, case.before, *case.instead)).no_breaks(case.hazards)
+
+
+# The rule "unseen-needed": told is what it were if it weren't new.
+AGAIN = Case("remove-field-not-null", [AUTHOR], [RemoveField("post", "title")])
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_what_is_created_and_removed_again(stage: Stage, project: Project) -> None:
+    removed = Deployed(tuple(AGAIN.operations), stage)
+    told = Told(rehearsed(project, AGAIN.before, pre(NUMBERED), removed))
+    told.seen(Seen("new", "Post") if stage is Stage.POST_DEPLOY else None, AGAIN)

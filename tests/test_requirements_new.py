@@ -73,7 +73,6 @@ NULLABLE = IntegerField(null=True)
         AlterModelTableComment("post", "Posts."),
         add("y", IntegerField(default=0)),
         add("y", ManyToManyField("blog.Author")),
-        RemoveField("post", "x"),
         AlterField("post", "x", TextField()),
         RenameField("post", "x", "y"),
         AddIndex("post", INDEX),
@@ -87,6 +86,17 @@ NULLABLE = IntegerField(null=True)
 )
 def test_all_is_harmless_to_a_new_model(operation: Operation) -> None:
     assert judged(operation, AUTHOR, new=[POST]) == {"unseen"}
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [RemoveField("post", "x"), AlterOrderWithRespectTo("post", None)],
+    ids=named,
+)
+def test_what_the_new_release_has_to_be_rid_of(operation: Operation) -> None:
+    options = {"order_with_respect_to": "author"}
+    ordered = model("Post", (), options, x=IntegerField())
+    assert judged(operation, AUTHOR, new=[ordered]) == {"unseen-needed"}
 
 
 @pytest.mark.parametrize(
@@ -109,7 +119,7 @@ def test_what_has_no_effect_has_none_on_a_new_model_either(
 
 def test_a_new_model_stays_new_under_another_name() -> None:
     article = [POST, RenameModel("Post", "Article")]
-    assert judged(RemoveField("article", "x"), new=article) == {"unseen"}
+    assert judged(AlterField("article", "x", NULLABLE), new=article) == {"unseen"}
     renamed = [RenameModel("Post", "Article")]
     assert judged(RemoveField("article", "x"), POST, new=renamed) == {
         "remove-field-not-null"
@@ -130,7 +140,9 @@ def test_creating_what_is_new_is_what_the_new_release_needs() -> None:
     ("codes", "field", "operation"),
     [
         ("unseen", NULLABLE, RemoveField("post", "y")),
-        ("unseen", IntegerField(default=0), RemoveField("post", "y")),
+        ("unseen", IntegerField(db_default=0), RemoveField("post", "y")),
+        # The new release has to be able to insert rows, too.
+        ("unseen-needed", IntegerField(default=0), RemoveField("post", "y")),
         ("unseen", NULLABLE, RenameField("post", "y", "z")),
         # Rows that the running release inserts must still be possible.
         ("unseen", NULLABLE, AlterField("post", "y", TextField(null=True))),
@@ -179,7 +191,7 @@ def test_a_field_that_was_made_not_null_is_new_all_the_same() -> None:
     new = [add("y", NULLABLE), AlterField("post", "y", IntegerField())]
     altered = AlterField("post", "y", IntegerField(help_text="Any number."))
     assert judged(altered, POST, new=new) == {"state-only"}
-    assert judged(RemoveField("post", "y"), POST, new=new) == {"unseen"}
+    assert judged(RemoveField("post", "y"), POST, new=new) == {"unseen-needed"}
 
 
 def test_a_new_field_stays_new_under_another_name() -> None:

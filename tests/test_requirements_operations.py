@@ -222,7 +222,7 @@ def test_what_database_operations_create_is_new_to_those_after_them() -> None:
 
 def test_state_operations_see_what_is_new() -> None:
     operation = separate([RunSQL("-")], REMOVED)
-    assert judged(operation, new=[POST]) == {"unseen"}
+    assert judged(operation, new=[POST]) == {"unseen-needed"}
 
 
 # --- The stage that an operation declares

@@ -14,6 +14,7 @@ from syzygy.rules import Rule, catalogue
 EXPECTED = {
     "state-only": "none",
     "unseen": "(pre)",
+    "unseen-needed": "pre",
     "unknown": "(pre)",
     "declared-pre": "pre",
     "declared-post": "post",

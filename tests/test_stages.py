@@ -505,6 +505,14 @@ def test_without_a_plan_only_the_migration_itself_creates() -> None:
     assert not found[1].unseen
 
 
+def test_what_is_created_has_to_go_before_what_has_to_wait() -> None:
+    both = migration("0003", RemoveField("tag", "x"), REMOVE)
+    with pytest.raises(AmbiguousStage) as caught:
+        decide_all(migration("0002", TAG), both, before=BEFORE)
+    assert "the new release can't insert rows before it" in str(caught.value)
+    assert decide_all(both, before=[*BEFORE, TAG])[0].stage is POST
+
+
 def test_not_all_that_it_touches_is_new() -> None:
     mixed = migration("0003", UNIQUE, REMOVE)
     found = decide_all(migration("0002", TAG), mixed, before=BEFORE)[1]

@@ -220,7 +220,13 @@ def _writes_rows(part: AuditedOperation) -> bool:
 
 
 def _locks_table(part: AuditedOperation) -> bool:
-    harmless = {rules.UNSEEN, rules.CREATE_MODEL, rules.UNKNOWN, rules.CREATE_EXTENSION}
+    harmless = {
+        rules.UNSEEN,
+        rules.UNSEEN_NEEDED,
+        rules.CREATE_MODEL,
+        rules.UNKNOWN,
+        rules.CREATE_EXTENSION,
+    }
     return (
         not part.state_only
         and not isinstance(part.operation, RunPython | RunSQL | CreateModel)
