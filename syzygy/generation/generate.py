@@ -9,7 +9,7 @@ runs before the rollout, the second half after it, and between the two what fill
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from django.db.migrations import (
@@ -24,9 +24,9 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
 from syzygy.constants import Stage
-from syzygy.generation import refusals
+from syzygy.generation import ways
 from syzygy.generation.questions import Settled
-from syzygy.generation.refusals import Refusal
+from syzygy.generation.refusals import refusals
 from syzygy.generation.renames import Renamed, Start
 from syzygy.generation.settling import Excuses, Planned, comment, settle
 from syzygy.generation.states import (
@@ -38,6 +38,7 @@ from syzygy.generation.states import (
     in_order,
 )
 from syzygy.generation.task import Extras, Task
+from syzygy.generation.ways import Refusal
 from syzygy.generation.window import Change, Fill, Window, window
 from syzygy.history import ModelKey
 from syzygy.operations import (
@@ -76,9 +77,13 @@ def generate(task: Task) -> Changes:
     """
     start = Start(task)
     task = task._replace(plain=start.plain)
-    problems = _doubts(task)
     history = history_of(copied(start.state))
-    problems += refusals.refusals(in_order(task.plain), history)
+    problems = refusals(in_order(task.plain), history)
+    told = {each.subject for each in problems} - {()}
+    problems = [
+        *(each for each in _doubts(task) if each.subject not in told),
+        *problems,
+    ]
     if problems:
         return _insisted(task, problems)
     halves = _Halves(task, start, Renamed(task, start))
@@ -160,9 +165,11 @@ class _Halves:
                 held,
             )
         )
+        if clashes := list(_clashes(middle.state)):
+            raise Refused(clashes)
         if middle.problems:
             raise Refused(
-                refusals.not_unique(
+                ways.not_unique(
                     each.model[0],
                     self._goal.models[each.model].name,
                     each.name,
@@ -253,6 +260,18 @@ def _goal(task: Task) -> ProjectState:
         if key[0] not in task.plain:
             goal.models[key] = model.clone()
     return ProjectState(goal.models, set(task.before.real_apps))
+
+
+def _clashes(state: ProjectState) -> Iterator[Refusal]:
+    """The fields that models would have in common with those they inherit from."""
+    for (label, _), model in state.models.items():
+        for base in model.bases:
+            parent = isinstance(base, str) and state.models.get(
+                tuple(base.lower().split("."))
+            )
+            if parent:
+                for name in sorted(model.fields.keys() & parent.fields.keys()):
+                    yield ways.clash(label, model.name, str(base), name)
 
 
 def _by_app(

@@ -13,8 +13,8 @@ from django.db.migrations.questioner import (
 from django.db.migrations.state import ModelState, ProjectState
 from django.db.models import NOT_PROVIDED
 
-from syzygy.generation import refusals
-from syzygy.generation.refusals import Refusal
+from syzygy.generation import ways
+from syzygy.generation.ways import Refusal
 from syzygy.history import AnyField
 
 
@@ -51,7 +51,7 @@ class Questions:
     def ask_rename(self, model_name: str, old: str, new: str, field: AnyField) -> Any:
         """Whether a field was renamed; one that keeps its column was."""
         column = field.db_column
-        if column and column in {old, refusals.old_column(old, field)}:
+        if column and column in {old, ways.old_column(old, field)}:
             return True
         key = ("rename", model_name, old, new)
         if self._can_ask:
@@ -66,7 +66,7 @@ class Questions:
                     copy = known.clone()
                     copy.name = new
                     self._renamed.add((model, new))
-                    self._doubt(refusals.rename_field(model[0], state.name, old, copy))
+                    self._doubt(ways.rename_field(model[0], state.name, old, copy))
             return False
 
         return self._once(key, doubt)
@@ -81,7 +81,7 @@ class Questions:
             return self._once(key, lambda: self._asked.ask_rename_model(old, new))
 
         def doubt() -> bool:
-            self._doubt(refusals.rename_model(old.app_label, old.name, new.name, table))
+            self._doubt(ways.rename_model(old.app_label, old.name, new.name, table))
             return False
 
         return self._once(key, doubt)
@@ -99,7 +99,7 @@ class Questions:
                 field = state.fields.get(field_name)
                 if field is not None and (model, field_name) not in self._renamed:
                     self._doubt(
-                        refusals.needs_default(model[0], state.name, field_name, field)
+                        ways.needs_default(model[0], state.name, field_name, field)
                     )
 
         return self._once(key, doubt)

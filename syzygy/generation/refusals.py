@@ -6,7 +6,7 @@ Pure: told from the operations that Django would write and the state before them
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db.migrations import (
     AddField,
@@ -20,33 +20,23 @@ from django.db.migrations import (
     RenameModel,
 )
 from django.db.migrations.operations.base import Operation
-from django.db.migrations.writer import MigrationWriter
 
 from syzygy import rules
 from syzygy.generation.fields import changed
+from syzygy.generation.ways import (
+    LATER,
+    Refusal,
+    line,
+    new_model,
+    old_column,
+    rename_field,
+    rename_model,
+)
 from syzygy.history import AnyField, History, ModelKey
 from syzygy.requirements import operation_rules
 from syzygy.rules import Rule
 
 _CREATED = "created"
-_LATER = "in a later release."
-
-
-class Refusal(NamedTuple):
-    """A change that is unsafe while two releases run, and the ways out.
-
-    The first of the ``ways`` is the safest. Each is a sentence and lines of models.py.
-    """
-
-    app_label: str
-    problem: str
-    ways: tuple[tuple[str, tuple[str, ...]], ...]
-
-    def __str__(self) -> str:
-        lines = [self.problem]
-        for text, code in self.ways:
-            lines += [text, *(f"    {line}" for line in code)]
-        return "\n".join(lines)
 
 
 def refusals(migrations: Iterable[Migration], history: History) -> list[Refusal]:
@@ -64,107 +54,25 @@ def refusals(migrations: Iterable[Migration], history: History) -> list[Refusal]
         for operation in migration.operations:
             reasons = operation_rules(operation, app_label, history)
             if isinstance(operation, RemoveField) and _field_key(operation) in replaced:
-                new = replaced[_field_key(operation)]
-                found += _new_field(operation, app_label, history, (new, _KIND))
+                name, new = replaced[_field_key(operation)]
+                if name == operation.name:
+                    found += _new_field(operation, app_label, history, (new, _KIND))
+                else:
+                    found += _renamed_and_changed(operation, app_label, history, name)
             elif never := _unstageable(reasons):
                 found += _explain(operation, app_label, history, never)
             history.advance(operation, app_label)
     return list(dict.fromkeys(found))
 
 
-def rename_field(app_label: str, model: str, old: str, field: AnyField) -> Refusal:
-    """What may have been the renaming of a field, and can't be asked."""
-    new = field.name
-    pinned = changed(field, db_column=old_column(old, field))
-    return Refusal(
-        app_label,
-        f'Renaming the field "{old}" of "{app_label}.{model}" to "{new}" is unsafe: '
-        f"{rules.RENAME_COLUMN.why}.",
-        (
-            ("Keep the name of the column:", (line(new, pinned),)),
-            (
-                f'Or keep both fields for now, back-fill "{new}", have this release '
-                f'use it, and remove "{old}" {_LATER}',
-                (line(old, field), line(new, field)),
-            ),
-        ),
-    )
-
-
-def old_column(name: str, field: AnyField) -> str:
-    """The column of a field that had that name."""
-    is_key = field.remote_field and not field.many_to_many
-    return f"{name}_id" if is_key else name
-
-
-def rename_model(app_label: str, old: str, new: str, table: str) -> Refusal:
-    """What may have been the renaming of a model, and can't be asked."""
-    return Refusal(
-        app_label,
-        f'Renaming the model "{app_label}.{old}" to "{new}" is unsafe: '
-        f"{rules.RENAME_MODEL.why}.",
-        (
-            (
-                "Keep the name of the table:",
-                (
-                    f"class {new}(models.Model):",
-                    "    class Meta:",
-                    f'        db_table = "{table}"',
-                ),
-            ),
-            _new_model(old, new),
-        ),
-    )
-
-
-def needs_default(app_label: str, model: str, name: str, field: AnyField) -> Refusal:
-    """A new field without a value for the rows that there are."""
-    return Refusal(
-        app_label,
-        f'The new field "{name}" of "{app_label}.{model}" needs a value for the rows '
-        "that there are and those that the running release inserts.",
-        (
-            (
-                "Give it a default, or have it allow NULL:",
-                (line(name, changed(field, null=True)),),
-            ),
-        ),
-    )
-
-
-def not_unique(app_label: str, model: str, name: str, field: AnyField) -> Refusal:
-    """A new unique field with one default for all rows."""
-    return Refusal(
-        app_label,
-        f'The new field "{name}" of "{app_label}.{model}" is unique and has one '
-        "default for all rows, so that no two rows could have it.",
-        (
-            (
-                "Have it allow NULL, or give it a default that is a function:",
-                (line(name, changed(field, null=True, **_no_default(field))),),
-            ),
-        ),
-    )
-
-
-def _no_default(field: AnyField) -> dict[str, Any]:
-    from django.db.models import NOT_PROVIDED
-
-    return {"default": NOT_PROVIDED, "db_default": NOT_PROVIDED}
-
-
-def line(name: str, field: AnyField) -> str:
-    """The line of models.py that defines a field."""
-    code, _ = MigrationWriter.serialize(field)
-    code = code.replace("django.db.models.deletion.", "models.")
-    return f"{name} = {' '.join(code.split())}"
-
-
 def _unstageable(judged: Iterable[Rule]) -> Rule | None:
     judged = list(judged)
-    for rule in judged:
-        if not rule.stageable:
-            return rule
+    never = [rule for rule in judged if not rule.stageable]
+    if never:
+        # Another name of the column is the least of what may be wrong.
+        return next(
+            (each for each in never if each is not rules.RENAME_COLUMN), never[0]
+        )
     codes = {rule.code for rule in judged}
     if {rules.ADD_ON_DELETE.code, rules.DROP_ON_DELETE.code} <= codes:
         return rules.DROP_ON_DELETE
@@ -180,8 +88,8 @@ def _field_key(operation: Any) -> tuple[str, str]:
 
 def _replaced(
     migration: Migration, history: History
-) -> dict[tuple[str, str], AnyField]:
-    """The fields that go while others of their name or column come."""
+) -> dict[tuple[str, str], tuple[str, AnyField]]:
+    """The fields that go while others of their name or column come, which these are."""
     replaced = {}
     operations = migration.operations
     removed = [each for each in operations if isinstance(each, RemoveField)]
@@ -194,8 +102,31 @@ def _replaced(
                 new.name == gone.name
                 or (old and _column(gone.name, old) == _column(new.name, new.field))
             ):
-                replaced[_field_key(gone)] = new.field
+                replaced[_field_key(gone)] = (new.name, new.field)
     return replaced
+
+
+def _renamed_and_changed(
+    operation: RemoveField, app_label: str, history: History, new: str
+) -> Iterator[Refusal]:
+    """A field that keeps its column by another name, and is another field besides."""
+    key = (app_label, operation.model_name_lower)
+    field = history.field(key, operation.name)
+    if field is not None:
+        column = field.db_column or old_column(operation.name, field)
+        yield Refusal(
+            app_label,
+            f'Renaming the field "{operation.name}" of "{app_label}.'
+            f'{_name(history, key)}" to "{new}" and changing it at once is unsafe: '
+            "it is taken for another field, and two can't share a column.",
+            (
+                (
+                    "Rename it alone for now, and change it in a later release:",
+                    (line(new, changed(field, db_column=column)),),
+                ),
+            ),
+            (*key, new),
+        )
 
 
 def _column(name: str, field: AnyField) -> str | None:
@@ -243,7 +174,7 @@ def _renamed_model(
         f'Renaming the model "{app_label}.{old}" to "{new}" is unsafe: {rule.why}.',
         (
             ("Keep the name of the model:", (f"class {old}(models.Model):",)),
-            _new_model(old, new),
+            new_model(old, new),
         ),
     )
 
@@ -269,7 +200,7 @@ def _altered_table(
                     f'        db_table = "{table}"',
                 ),
             ),
-            _new_model(name, f"New{name}"),
+            new_model(name, f"New{name}"),
         ),
     )
 
@@ -287,24 +218,24 @@ def _new_field(
     old = history.field(key, name)
     if old is None:
         return
-    was = line(name, old)
+    was = () if old.auto_created else (line(name, old),)
     if why == rules.RENAME_COLUMN.why and new is not None:
         column = old.db_column or old_column(name, old)
-        was = line(name, changed(new, db_column=column))
+        was = (line(name, changed(new, db_column=column)),)
     what = "Removing" if new is None else "Altering"
-    ways: list[tuple[str, tuple[str, ...]]] = [("Keep it as it is:", (was,))]
+    ways: list[tuple[str, tuple[str, ...]]] = [("Keep it as it is:", was)]
     if new is not None and why != rules.CHANGE_PRIMARY_KEY.why:
         beside = changed(new, null=True) if _may_be_null(new) else new
         ways.append(
             (
                 f"Or add a new field beside it, back-fill that, have the next release "
-                f'use it, and remove "{name}" {_LATER}',
-                (was, line(f"new_{name}", beside)),
+                f'use it, and remove "{name}" {LATER}',
+                (*was, line(f"new_{name}", beside)),
             )
         )
     else:
         model = _name(history, key)
-        ways.append(_new_model(model, f"New{model}"))
+        ways.append(new_model(model, f"New{model}"))
     yield Refusal(
         app_label,
         f'{what} the field "{name}" of "{app_label}.{_name(history, key)}" like that '
@@ -315,14 +246,6 @@ def _new_field(
 
 def _may_be_null(field: AnyField) -> bool:
     return not (field.many_to_many or field.generated)
-
-
-def _new_model(old: str, new: str) -> tuple[str, tuple[str, ...]]:
-    return (
-        f'Or keep "{old}" for now and add "{new}" beside it, copy the rows, have the '
-        f'next release use "{new}", and remove "{old}" {_LATER}',
-        (f"class {old}(models.Model): ...", f"class {new}(models.Model): ..."),
-    )
 
 
 def _moved(migrations: Iterable[Migration], history: History) -> Iterator[Refusal]:
@@ -346,13 +269,32 @@ def _moved(migrations: Iterable[Migration], history: History) -> Iterator[Refusa
             table = options.get("db_table") or "_".join(key)
             same_table = history.table(old) == table and not options.get("proxy")
             alike = old[1] == key[1] and _fields(history, old) == fields
-            if old == key or alike or same_table:
+            if same_table and old[0] == key[0] and old != key:
+                yield _renamed_model_and_changed(old, key, history)
+            elif old == key or alike or same_table:
                 yield _move(old, key, history)
 
 
 def _fields(history: History, key: ModelKey) -> set[str]:
     model = history.model(key)
     return set(model.fields) if model else set()
+
+
+def _renamed_model_and_changed(
+    old: ModelKey, new: ModelKey, history: History
+) -> Refusal:
+    return Refusal(
+        new[0],
+        f'Renaming the model "{old[0]}.{_name(history, old)}" to "{new[1]}" and '
+        "changing its fields at once is unsafe: it is taken for another model, and two "
+        "can't share a table.",
+        (
+            (
+                "Rename it alone for now, and change its fields in a later release:",
+                ("class Meta:", f'    db_table = "{history.table(old)}"'),
+            ),
+        ),
+    )
 
 
 def _move(old: ModelKey, new: ModelKey, history: History) -> Refusal:
@@ -371,7 +313,7 @@ def _move(old: ModelKey, new: ModelKey, history: History) -> Refusal:
                     f'        db_table = "{table}"',
                 ),
             ),
-            _new_model(".".join(old), ".".join(new)),
+            new_model(name, f"New{name}"),
         ),
     )
 

@@ -38,25 +38,43 @@ def tidy(changes: Changes, state: ProjectState) -> None:
         for migration in migrations:
             operations = _without_parts(migration, state)
             operations = _proxies_last(operations, migration.app_label, state)
-            vars(migration)["operations"] = _for_sqlite(operations)
+            vars(migration)["operations"] = _placed(
+                operations, migration.app_label, state
+            )
 
 
-def _for_sqlite(operations: list[Operation]) -> list[Operation]:
-    """Put operations where SQLite needs them, which makes tables anew from the state.
+def _placed(
+    operations: list[Operation], app_label: str, state: ProjectState
+) -> list[Operation]:
+    """Put operations where databases and Django's older versions need them.
 
-    What keeps a DEFAULT that no state knows comes last; and what does so when it is
-    undone comes first, so that it is undone last, as what keeps rows with NULL then.
+    SQLite makes tables anew, from the state, to change them. So what keeps a DEFAULT
+    that no state knows comes last; and what does so when it is undone comes first, so
+    that it is undone last, as what keeps rows with NULL then. What is made of a column
+    goes before the column; Django 5.2 doesn't see to that.
     """
     renames = any(isinstance(each, RenameModel | RenameField) for each in operations)
 
     def place(operation: Operation) -> int:
         if isinstance(operation, AlterOrder):
-            return 3 if operation.order_with_respect_to else 0
+            return 9 if operation.order_with_respect_to else 0
         if isinstance(operation, SetOrderDefault):
-            return 3
+            return 9
         if isinstance(operation, DropOrderDefault):
             return 0
-        return 1 if isinstance(operation, RelaxField) and not renames else 2
+        if renames:
+            return 3
+        if isinstance(operation, RelaxField):
+            return 1
+        is_made = isinstance(operation, RemoveIndex | RemoveConstraint)
+        return 2 if is_made or is_generated(operation) else 3
+
+    def is_generated(operation: Operation) -> bool:
+        if not isinstance(operation, RemoveField):
+            return False
+        model = state.models.get((app_label, operation.model_name_lower))
+        field: AnyField = model and model.fields.get(operation.name)
+        return bool(field) and bool(field.generated)
 
     return sorted(operations, key=place)
 

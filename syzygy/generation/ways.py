@@ -1,0 +1,148 @@
+"""What is unsafe, and the ways out of it, in words and in lines of models.py."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from django.db.migrations.writer import MigrationWriter
+from django.db.models import NOT_PROVIDED
+
+from syzygy import rules
+from syzygy.generation.fields import changed
+from syzygy.history import AnyField
+
+LATER = "in a later release."
+
+
+class Refusal(NamedTuple):
+    """A change that is unsafe while two releases run, and the ways out.
+
+    The first of the ``ways`` is the safest. Each is a sentence and lines of models.py.
+    The ``subject`` is a new field, if it is about one.
+    """
+
+    app_label: str
+    problem: str
+    ways: tuple[tuple[str, tuple[str, ...]], ...]
+    subject: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [self.problem]
+        for text, code in self.ways:
+            lines += [text, *(f"    {line}" for line in code)]
+        return "\n".join(lines)
+
+
+def rename_field(app_label: str, model: str, old: str, field: AnyField) -> Refusal:
+    """What may have been the renaming of a field, and can't be asked."""
+    new = field.name
+    pinned = changed(field, db_column=old_column(old, field))
+    return Refusal(
+        app_label,
+        f'Renaming the field "{old}" of "{app_label}.{model}" to "{new}" is unsafe: '
+        f"{rules.RENAME_COLUMN.why}.",
+        (
+            ("Keep the name of the column:", (line(new, pinned),)),
+            (
+                f'Or keep both fields for now, back-fill "{new}", have this release '
+                f'use it, and remove "{old}" {LATER}',
+                (line(old, field), line(new, field)),
+            ),
+        ),
+    )
+
+
+def old_column(name: str, field: AnyField) -> str:
+    """The column of a field that had that name."""
+    is_key = field.remote_field and not field.many_to_many
+    return f"{name}_id" if is_key else name
+
+
+def rename_model(app_label: str, old: str, new: str, table: str) -> Refusal:
+    """What may have been the renaming of a model, and can't be asked."""
+    return Refusal(
+        app_label,
+        f'Renaming the model "{app_label}.{old}" to "{new}" is unsafe: '
+        f"{rules.RENAME_MODEL.why}.",
+        (
+            (
+                "Keep the name of the table:",
+                (
+                    f"class {new}(models.Model):",
+                    "    class Meta:",
+                    f'        db_table = "{table}"',
+                ),
+            ),
+            new_model(old, new),
+        ),
+    )
+
+
+def needs_default(app_label: str, model: str, name: str, field: AnyField) -> Refusal:
+    """A new field without a value for the rows that there are."""
+    return Refusal(
+        app_label,
+        f'The new field "{name}" of "{app_label}.{model}" needs a value for the rows '
+        "that there are and those that the running release inserts.",
+        (
+            (
+                "Give it a default, or have it allow NULL:",
+                (line(name, changed(field, null=True)),),
+            ),
+        ),
+        (app_label, model.lower(), name),
+    )
+
+
+def not_unique(app_label: str, model: str, name: str, field: AnyField) -> Refusal:
+    """A new unique field with one default for all rows."""
+    return Refusal(
+        app_label,
+        f'The new field "{name}" of "{app_label}.{model}" is unique and has one '
+        "default for all rows, so that no two rows could have it.",
+        (
+            (
+                "Have it allow NULL, or give it a default that is a function:",
+                (line(name, changed(field, null=True, **_no_default(field))),),
+            ),
+        ),
+    )
+
+
+def _no_default(field: AnyField) -> dict[str, Any]:
+    return {"default": NOT_PROVIDED, "db_default": NOT_PROVIDED}
+
+
+def line(name: str, field: AnyField) -> str:
+    """The line of models.py that defines a field."""
+    code, _ = MigrationWriter.serialize(field)
+    code = code.replace("django.db.models.deletion.", "models.")
+    return f"{name} = {' '.join(code.split())}"
+
+
+def new_model(old: str, new: str) -> tuple[str, tuple[str, ...]]:
+    """The way out by a model beside the one that there is."""
+    return (
+        f'Or keep "{old}" for now and add "{new}" beside it, copy the rows, have the '
+        f'next release use "{new}", and remove "{old}" {LATER}',
+        (f"class {old}(models.Model): ...", f"class {new}(models.Model): ..."),
+    )
+
+
+def clash(app_label: str, model: str, parent: str, name: str) -> Refusal:
+    """A field that moves between a model and the one that it inherits from."""
+    return Refusal(
+        app_label,
+        f'Moving the field "{name}" between "{app_label}.{model}" and its parent '
+        f'"{parent}" is unsafe: while both releases run, both tables need it, and no '
+        "model may have a field of its parent.",
+        (
+            (f'Keep "{name}" where it is.', ()),
+            (
+                f"Or add it by another name for now, back-fill that, have the next "
+                f'release use it, and remove "{name}" {LATER}',
+                (),
+            ),
+        ),
+        (app_label, model.lower(), name),
+    )
