@@ -26,6 +26,8 @@ nitpick_ignore_regex = [
 
 # What a field is depends on its class, of which there is no end.
 nitpick_ignore = [("py:class", "AnyField"), ("py:class", "syzygy.stages.Decision")]
+# Django's, by the name that a module of this package has it by.
+nitpick_ignore += [("py:class", "models.Q")]
 
 # The app whose models the examples start from.
 doctest_global_setup = f"""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.db import models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation, OperationCategory
 from django.db.migrations.state import ProjectState
-from django.db.models import NOT_PROVIDED, Q
 
 from syzygy import filling
 from syzygy.constants import Stage
@@ -38,9 +38,9 @@ class Backfill(Operation):
     in batches. The ``stage`` is post-deploy by the rules; another one can be given.
     With ``elidable`` it is left out when migrations are squashed.
 
-    The migration needs ``atomic = False``. Raises :class:`~syzygy.exceptions.
-    BackfillError` in a transaction, if a value leaves a row such that it still has to
-    be filled, and if such rows keep coming.
+    The migration needs ``atomic = False``. Raises a
+    :class:`~syzygy.exceptions.BackfillError` in a transaction, if a value leaves a row
+    such that it still has to be filled, and if such rows keep coming.
     """
 
     # What the files that are written import it from.
@@ -53,14 +53,14 @@ class Backfill(Operation):
         self,
         model_name: str,
         name: str,
-        value: Any = NOT_PROVIDED,
+        value: Any = models.NOT_PROVIDED,
         *,
         from_row: Callable[[Any], object] | None = None,
-        update: Change | None = None,
-        where: Q | None = None,
+        update: Callable[[Any], object] | None = None,
+        where: models.Q | None = None,
         batch_size: int = 1000,
         pause: float = 0,
-        reverse: Change | None = None,
+        reverse: Callable[[Any], object] | None = None,
         stage: Stage | None = None,
         elidable: bool = False,
     ) -> None:
@@ -75,7 +75,11 @@ class Backfill(Operation):
         self.reverse = reverse
         self.stage = stage
         self.elidable = elidable  # type: ignore[misc] # as Django's operations do
-        given = (value is not NOT_PROVIDED, from_row is not None, update is not None)
+        given = (
+            value is not models.NOT_PROVIDED,
+            from_row is not None,
+            update is not None,
+        )
         if sum(given) != 1:
             raise ValueError(
                 f'The back-fill of "{self._subject}" needs either a value, or '
@@ -115,7 +119,7 @@ class Backfill(Operation):
         rows = self._rows(app_label, schema_editor, from_state)
         if rows is None:
             return
-        is_null = Q(**{f"{self.name}__isnull": True})
+        is_null = models.Q(**{f"{self.name}__isnull": True})
         job = Filling(
             self._subject,
             rows,
