@@ -26,7 +26,16 @@ from syzygy.audit import configuration
 from syzygy.audit.catalogue import all_rules
 from syzygy.audit.formats import FORMATS
 from syzygy.checks import check_settings
-from tests.command_helpers import ADD, CREATE, REMOVE, RENAME, Project, Source, source
+from tests.command_helpers import (
+    ADD,
+    CREATE,
+    REMOVE,
+    RENAME,
+    STATE_ONLY,
+    Project,
+    Source,
+    source,
+)
 from tests.docs_helpers import blocks, entries, read
 from tests.services import UNDER_TEST
 
@@ -222,6 +231,34 @@ def test_a_migration_that_no_stage_suits(project: Project) -> None:
         told = check()
         assert told.labels == ["SZ002 blog.0002_next", "SZ006 blog.0003_next"]
         assert [planned["stage"] for planned in told.data["plan"]] == [None, None]
+
+
+def test_the_plan_and_the_order_of_findings(project: Project) -> None:
+    tighten = """m.RunSQL("ALTER TABLE blog_post ADD UNIQUE (title)", "")"""
+    with blog(project, source(tighten), source(REMOVE), source(STATE_ONLY)):
+        told = check()
+        # Of one operation the worst comes first.
+        assert told.labels == ["SZ013 blog.0002_next", "SZ012 blog.0002_next"]
+        plan = {p["migration"]: (p["stage"], p["needs"]) for p in told.data["plan"]}
+        assert plan["blog.0003_next"] == ("post_deploy", ["blog.0002_next"])
+        # One without a stage is postponed with what it needs.
+        assert plan["blog.0004_next"] == ("post_deploy", ["blog.0003_next"])
+
+
+def test_third_parties(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    packages = project.path / "site-packages"
+    project.write("site-packages/parts/__init__.py")
+    texts = {"0001_initial": source(CREATE), "0002_next": source(UNSAFE)}
+    for name, each in texts.items():
+        previous = ("parts", "0001_initial") if name != "0001_initial" else None
+        project.write(f"site-packages/parts/migrations/{name}.py", each.text(previous))
+    monkeypatch.syspath_prepend(str(packages))
+    project.installed.append("parts")
+    with blog(project):
+        assert check("--all").codes == []
+        assert check("--all", "parts").labels == ["SZ007 parts.0002_next"]
+        line = check("--write-baseline", "--all").out.strip()
+        assert line == 'MIGRATION_STAGES_BASELINE = {"blog": "0001_initial"}'
 
 
 # How it ends

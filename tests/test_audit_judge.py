@@ -28,10 +28,13 @@ from hypothesis import strategies as st
 from syzygy import Stage
 from tests.audit_helpers import audited, breaking
 from tests.command_helpers import Project
+from tests.generation_helpers import Case as GeneratedCase
+from tests.generation_helpers import as_written
 from tests.properties import examples
 from tests.rehearsal_helpers import BREAKS, Case, Deployed, Seen, of, rehearsed
 from tests.rules_helpers import model
 from tests.services import UNDER_TEST
+from tests.test_makemigrations_rolling import CASES as GENERATED
 from tests.test_rehearsal_rules import CASES
 from tests.test_rehearsal_rules_fields import AUTHOR, text, to
 from tests.test_rehearsal_rules_fields import CASES as FIELD_CASES
@@ -90,6 +93,17 @@ def test_the_audit_passes_the_way_out(case: Case) -> None:
     )
     # No state has the column "_order": a DEFAULT written by hand goes unseen.
     assert breaking(found) == ({"SZ009"} if case.code == "remove-order" else set())
+
+
+@pytest.mark.parametrize("case", GENERATED, ids=str)
+def test_the_audit_passes_what_makemigrations_writes(case: GeneratedCase) -> None:
+    for vendor in VENDORS.values():
+        found = audited(
+            case.before,
+            *(as_written(each).attributes for each in case.migrations()),
+            vendor=vendor,
+        )
+        assert not breaking(found), found
 
 
 # Random deployments: each change is about a field of its own, so that any number

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db.migrations import CreateModel
+from django.db import models
+from django.db.migrations import (
+    AddConstraint,
+    AddField,
+    AlterField,
+    AlterUniqueTogether,
+    CreateModel,
+    DeleteModel,
+    RemoveField,
+    RenameModel,
+    RunPython,
+    RunSQL,
+    SeparateDatabaseAndState,
+)
 from django.db.migrations.operations.base import Operation
+from django.db.models import CASCADE, Q
 
+from syzygy import Stage
 from syzygy.audit.base import AuditRule
 from syzygy.audit.catalogue import all_rules, page_of
 from syzygy.audit.explain import as_text, explain
 from syzygy.audit.findings import Finding
-from tests.audit_helpers import audited, codes
+from syzygy.stages import Policy
+from tests.audit_helpers import audited, audited_alone, breaking, codes, step
 from tests.docs_helpers import (
     APP,
     DOCS,
@@ -28,6 +45,7 @@ from tests.docs_helpers import (
     read,
     shop_state,
 )
+from tests.rules_helpers import model
 
 RULES = all_rules()
 VENDORS = {"postgresql": "PostgreSQL", "mysql": "MySQL", "sqlite": "SQLite"}
@@ -147,7 +165,177 @@ def test_codes_and_names_are_unique() -> None:
 
 def test_the_first_deployment_breaks_nothing(shop: Sequence[Operation]) -> None:
     # All that the examples alter is created by the same release.
-    created = [step for step in shop if isinstance(step, CreateModel)]
+    created = [each for each in shop if isinstance(each, CreateModel)]
     release = [{"operations": created}, *steps("SZ006", "Bad"), *steps("SZ007", "Bad")]
     found = audited([], *release, app_label=APP)
     assert not [finding for finding in found if finding.is_breaking]
+
+
+# What the examples don't tell
+
+
+def text(**options: Any) -> models.CharField[str, str]:
+    return models.CharField(max_length=20, **options)
+
+
+POST = model("Post", title=text(), author=models.ForeignKey("blog.author", CASCADE))
+AUTHOR = model("Author", name=text(null=True))
+
+
+def both(database: Operation, state: Operation) -> Operation:
+    return SeparateDatabaseAndState([database], [state])
+
+
+def test_what_cannot_be_read_is_what_its_state_says() -> None:
+    remove = RemoveField("post", "title")
+    for operation in (
+        both(RunSQL("SELECT drop_it()"), remove),
+        RunSQL("SELECT", state_operations=[remove]),
+    ):
+        found = audited([AUTHOR, POST], step(operation, stage=Stage.PRE_DEPLOY))
+        assert breaking(found) == {"SZ004"}
+        found = audited([AUTHOR, POST], step(operation, stage=Stage.POST_DEPLOY))
+        assert breaking(found) == {"SZ009"}
+
+
+def test_sql_that_drops_is_told_apart_from_a_state_only_removal() -> None:
+    remove = RemoveField("post", "title")
+    drop = RunSQL("ALTER TABLE blog_post DROP COLUMN title", "", [remove])
+    split = both(RunSQL("ALTER TABLE blog_post DROP COLUMN title", ""), remove)
+    for operation in (drop, split):
+        found = audited([AUTHOR, POST], step(operation))
+        assert breaking(found) == {"SZ009"}
+    relaxed = AlterField("post", "title", text(db_default=""))
+    assert not breaking(audited([AUTHOR, POST, relaxed], step(split)))
+
+
+def test_sql_about_tables_of_no_model() -> None:
+    for sql in ("DROP TABLE legacy", "ALTER TABLE legacy ADD UNIQUE (a)"):
+        found = audited([AUTHOR], step(RunSQL(sql, ""), stage=Stage.PRE_DEPLOY))
+        assert not breaking(found)
+        assert {"SZ004", "SZ013"} & {*codes(found)}
+    created = [step(POST), step(RunSQL("ALTER TABLE blog_post ADD UNIQUE (title)", ""))]
+    assert "SZ013" not in codes(audited([AUTHOR], *created))
+
+
+def test_the_removal_of_a_foreign_key() -> None:
+    remove = step(RemoveField("post", "author"))
+    assert {"SZ009", "SZ010"} <= {*codes(audited([AUTHOR, POST], remove))}
+    nullable = AlterField(
+        "post", "author", models.ForeignKey("blog.author", CASCADE, null=True)
+    )
+    found = codes(audited([AUTHOR, POST, nullable], remove))
+    assert "SZ010" in found
+    assert "SZ009" not in found
+    together = AlterUniqueTogether("post", {("author", "title")})
+    assert "SZ009" in codes(audited([AUTHOR, POST, nullable, together], remove))
+
+
+def test_a_model_that_the_new_release_has_forgotten() -> None:
+    removed = step(RemoveField("post", "title"), DeleteModel("Post"))
+    assert not breaking(audited([AUTHOR, POST], removed))
+    late = step(AlterField("post", "title", text(null=True)), stage=Stage.POST_DEPLOY)
+    assert breaking(audited([AUTHOR, POST], late)) == {"SZ005"}
+    assert not breaking(audited([AUTHOR, POST], late, step(DeleteModel("Post"))))
+
+
+def test_a_constraint_in_place_of_another() -> None:
+    unique = models.UniqueConstraint(fields=["name"], name="other")
+    had = AlterField("author", "name", text(null=True, unique=True))
+    early = step(AddConstraint("author", unique), stage=Stage.PRE_DEPLOY)
+    assert breaking(audited([AUTHOR], early)) == {"SZ004"}
+    assert not breaking(audited([AUTHOR, had], early))
+    gone = step(AlterField("author", "name", text(null=True)), stage=Stage.POST_DEPLOY)
+    assert breaking(audited([AUTHOR, had], gone)) == {"SZ005"}
+    assert not breaking(audited([AUTHOR, had], early, gone))
+
+
+def test_constraints_that_a_database_lacks() -> None:
+    partial = models.UniqueConstraint(fields=["name"], name="u", condition=Q(id=1))
+    early = step(AddConstraint("author", partial), stage=Stage.PRE_DEPLOY)
+    assert breaking(audited([AUTHOR], early, vendor="postgresql")) == {"SZ004"}
+    assert not breaking(audited([AUTHOR], early, vendor="mysql"))
+
+
+def test_a_stage_that_is_none() -> None:
+    found = audited([AUTHOR], step(DeleteModel("Author"), stage="sometime"))
+    assert breaking(found) == {"SZ002"}
+    renamed = step(RenameModel("Author", "Writer"))
+    assert breaking(audited([AUTHOR], renamed)) == {"SZ006"}
+
+
+def test_changes_in_python_alone_break_nothing() -> None:
+    rename = both(RunSQL("SELECT 1", ""), RenameModel("Author", "Writer"))
+    state_only = SeparateDatabaseAndState([], [RenameModel("Author", "Writer")])
+    assert breaking(audited([AUTHOR], step(rename))) == {"SZ006"}
+    assert not breaking(audited([AUTHOR], step(state_only)))
+
+
+def test_stages_of_code_that_are_known() -> None:
+    class Staged(RunSQL):
+        stage = Stage.PRE_DEPLOY
+
+    assert "SZ012" in codes(audited([AUTHOR], step(RunSQL("SELECT 1", ""))))
+    assert "SZ012" not in codes(audited([AUTHOR], step(Staged("SELECT 1", ""))))
+    policy = Policy(override={APP: Stage.PRE_DEPLOY})
+    overridden = audited([], step(RunSQL("SELECT 1", "")), policy=policy, app_label=APP)
+    assert not codes(overridden)
+
+
+def test_transactions_that_write_and_alter() -> None:
+    add = AddField("author", "age", models.IntegerField(null=True))
+    fill = RunPython(lambda apps, editor: None, RunPython.noop)
+    own = RunPython(lambda apps, editor: None, RunPython.noop, atomic=False)
+    update = RunSQL("UPDATE blog_author SET age = 1", "")
+    look = RunSQL("SELECT 1", "")
+    create = model("Note", text=text())
+    for operations, mixed in (
+        ([add, fill], True),
+        ([add, update], True),
+        ([add, own], False),
+        ([add, look], False),
+        ([create, fill], False),
+        (
+            [create, AddField("note", "age", models.IntegerField(null=True)), fill],
+            False,
+        ),
+    ):
+        found = codes(audited([AUTHOR], step(*operations, stage=Stage.PRE_DEPLOY)))
+        assert ("SZ016" in found) == mixed, operations
+    apart = step(add, fill, stage=Stage.PRE_DEPLOY, atomic=False)
+    assert "SZ016" not in codes(audited([AUTHOR], apart))
+
+
+def test_what_the_remedies_propose() -> None:
+    def remedy(operation: Operation, code: str, vendor: str = "postgresql") -> str:
+        before = [
+            AUTHOR,
+            POST,
+            model("Note", body=models.TextField(), key=text(unique=True)),
+        ]
+        found = audited(before, step(operation), vendor=vendor)
+        return next(f.remedy for f in found if f.code == code)
+
+    def add(field: Any) -> str:
+        return remedy(AddField("post", "extra", field), "SZ007")
+
+    assert "db_default=0" in add(models.IntegerField(default=0))
+    assert "db_default=''" in add(text(blank=True))
+    now = add(models.DateTimeField(auto_now=True))
+    assert "db_default=django.db.models.functions.datetime.Now()" in now
+    assert "    import django.db.models.functions.datetime" in now
+    assert "null=True" in add(models.UUIDField(default=uuid.uuid4))
+    assert "null=True" in add(models.IntegerField(unique=True, default=0))
+    removed = remedy(RemoveField("note", "body"), "SZ009")
+    assert "db_default=''" in removed
+    assert "stage = Stage.PRE_DEPLOY" in removed
+    assert "null=True" in remedy(RemoveField("note", "body"), "SZ009", "mysql")
+    assert "null=True" in remedy(RemoveField("note", "key"), "SZ009")
+    assert "db_constraint=False" in remedy(RemoveField("post", "author"), "SZ010")
+
+
+def test_each_migration_is_a_release_of_its_own() -> None:
+    later = step(AddField("post", "extra", models.IntegerField(default=0)))
+    assert not breaking(audited([AUTHOR], step(POST), later))
+    assert breaking(audited_alone([AUTHOR], step(POST), later)) == {"SZ007"}
+    assert not breaking(audited_alone([AUTHOR], step(POST, *later["operations"])))

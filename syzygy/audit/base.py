@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
@@ -42,13 +42,15 @@ class AuditedMigration:
 
     ``stage`` is when it runs: ``None`` if the ``decision`` is that this can't be told.
     ``vendor`` is Django's name of the database: "postgresql", "mysql" for MariaDB, too.
-    ``parts`` are those of all its operations; their history has moved on.
+    ``gone`` are the models that the same release deletes: the new one knows nothing of
+    them. ``parts`` are those of all its operations; their history has moved on.
     """
 
     migration: Migration
     decision: Decision | AmbiguousStage
     stage: Stage | None
     vendor: str
+    gone: Collection[ModelKey] = ()
     parts: list[AuditedOperation] = field(default_factory=list)
 
     @property
@@ -102,6 +104,11 @@ class AuditedOperation:
             if name:
                 return self.migration.migration.app_label, name
         return None
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether the new release doesn't know the model, as the plan deletes it."""
+        return self.model in self.migration.gone
 
     @property
     def has_rows(self) -> bool:

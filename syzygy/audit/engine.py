@@ -10,7 +10,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from django.db.migrations import Migration
-from django.db.migrations.operations import RunSQL, SeparateDatabaseAndState
+from django.db.migrations.operations import (
+    DeleteModel,
+    RunSQL,
+    SeparateDatabaseAndState,
+)
 from django.db.migrations.operations.base import Operation
 
 from syzygy.audit.base import AuditedMigration, AuditedOperation, AuditRule, Problem
@@ -18,7 +22,7 @@ from syzygy.audit.findings import Finding
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage
 from syzygy.graph import MigrationKey
-from syzygy.history import History
+from syzygy.history import History, ModelKey
 from syzygy.requirements import is_opaque, operation_effects
 from syzygy.rules import Rule
 from syzygy.stages import Decision, Source, describe, skip
@@ -56,9 +60,12 @@ def audit_plan(
     The running release knows nothing of what these migrations create. ``history`` is
     the state before the first of them.
     """
-    keys = frozenset(subject.key for subject in subjects)
+    release = _Release(
+        frozenset(subject.key for subject in subjects),
+        frozenset(key for subject in subjects for key in _deleted(subject.migration)),
+    )
     for subject in subjects:
-        yield from _look(subject, history, rules, vendor, keys)
+        yield from _look(subject, history, rules, vendor, release)
 
 
 def audit_each(
@@ -69,8 +76,26 @@ def audit_each(
 ) -> Iterator[Finding]:
     """What the rules find in migrations that are each a release of their own."""
     for subject in subjects:
-        yield from _look(subject, history, rules, vendor, {subject.key})
-        history.forget_origins()
+        release = _Release({subject.key}, frozenset(_deleted(subject.migration)))
+        yield from _look(subject, history, rules, vendor, release)
+
+
+class _Release(NamedTuple):
+    """The migrations that are deployed together, and the models that they delete."""
+
+    migrations: Collection[MigrationKey]
+    gone: Collection[ModelKey]
+
+
+def _deleted(migration: Migration) -> Iterator[ModelKey]:
+    """The models that a migration deletes, if only from the state."""
+    stack: list[Operation] = list(migration.operations)
+    while stack:
+        operation = stack.pop()
+        if isinstance(operation, DeleteModel):
+            yield migration.app_label, operation.name_lower
+        elif isinstance(operation, SeparateDatabaseAndState | RunSQL):
+            stack += operation.state_operations
 
 
 def _look(
@@ -78,18 +103,18 @@ def _look(
     history: History,
     rules: Collection[AuditRule],
     vendor: str,
-    created: Collection[MigrationKey],
+    release: _Release,
 ) -> Iterator[Finding]:
     """Look at a migration; ``history`` moves on to the state after it."""
     if subject.predates_adoption:
         skip(subject.migration, history)
         return
     audited = AuditedMigration(
-        subject.migration, subject.decision, subject.stage, vendor
+        subject.migration, subject.decision, subject.stage, vendor, release.gone
     )
     label = subject.migration.app_label
     for position, operation in enumerate(subject.migration.operations):
-        history.unseen = created
+        history.unseen = release.migrations
         has_effect = False
         for part in parts(audited, position, operation, history):
             audited.parts.append(part)

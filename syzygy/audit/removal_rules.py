@@ -39,7 +39,7 @@ class NewCantInsert(AuditRule):
 
     def check_operation(self, operation: AuditedOperation) -> Iterator[Problem]:
         """Report removals that weren't prepared for before the rollout."""
-        if operation.stage is Stage.PRE_DEPLOY:
+        if operation.stage is Stage.PRE_DEPLOY or operation.is_forgotten:
             return
         if operation.state_only and not _is_dropped_by_sql(operation):
             return
@@ -98,7 +98,7 @@ class StateOnlyRemoval(AuditRule):
         removal = operation.operation
         if not operation.state_only or not isinstance(removal, RemoveField):
             return
-        if _is_done_otherwise(operation, removal):
+        if operation.is_forgotten or _is_done_otherwise(operation, removal):
             return
         for rule in operation.effects:
             if rule.code == rules.REMOVE_FIELD_RELATION.code:

@@ -15,6 +15,7 @@ from syzygy import rules
 from syzygy.audit import remedies
 from syzygy.audit.base import AuditedMigration, AuditedOperation, AuditRule, Problem
 from syzygy.audit.findings import Severity
+from syzygy.audit.lasting import is_lasting
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage, InvalidStage
 from syzygy.requirements import is_opaque
@@ -85,8 +86,11 @@ class _Misplaced(AuditRule):
         """Report what needs the other stage than the one in which it runs."""
         if operation.stage is not self.wrong or operation.state_only:
             return
+        if self.wrong is Stage.POST_DEPLOY and operation.is_forgotten:
+            return
         for rule in operation.effects:
-            if rule.required not in (None, self.wrong) and not is_opaque(rule):
+            is_wrong = rule.required not in (None, self.wrong) and not is_opaque(rule)
+            if is_wrong and not is_lasting(operation, rule):
                 yield self._problem(operation, rule)
 
     def _problem(self, operation: AuditedOperation, rule: Rule) -> Problem:
