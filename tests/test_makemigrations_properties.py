@@ -244,7 +244,7 @@ HARMLESS = {
 
 
 @given(project_states(), project_states())
-@settings(max_examples=examples(150))
+@settings(max_examples=examples(100))
 def test_refused_or_safe(before: ProjectState, after: ProjectState) -> None:
     note(f"{described(before)}\n->\n{described(after)}")
     migrations = written(before, after)

@@ -1,0 +1,66 @@
+"""Random changes of models, rehearsed forward and back.
+
+The examples are the same in each run: others find what is wrong with the rows of such a
+change rather than with what is written, and look like a failure of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.migrations.state import ProjectState
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from syzygy.rehearsal.findings import Severity
+from syzygy.rehearsal.run import Options, rehearse
+from tests.command_helpers import Project
+from tests.generation_helpers import as_written, generated
+from tests.properties import examples
+from tests.rehearsal_helpers import Deployed, Told, of, write
+from tests.rules_helpers import APP
+from tests.test_makemigrations_properties import described, model_states, written
+
+pytest_plugins = ["tests.command_fixtures"]
+
+# Rows that one release allows, the other may forbid.
+OF_ROWS = {
+    "add-constraint",
+    "add-unique",
+    "add-unique-together",
+    "drop-unique",
+    "remove-constraint",
+    "remove-unique-together",
+}
+
+
+@st.composite
+def states(draw: st.DrawFn) -> ProjectState:
+    result = ProjectState()
+    for name in ("Author", "Post"):
+        result.add_model(draw(model_states(APP, name, True)))
+    return result
+
+
+@settings(
+    max_examples=examples(6),
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(before=states(), after=states())
+def test_rehearsed(project: Project, before: Any, after: Any) -> None:
+    note(f"{described(before)}\n->\n{described(after)}")
+    migrations = written(before, after)
+    if not migrations:
+        return
+    first = generated(ProjectState(), before)
+    operations = [each for own in first for each in own.operations]
+    write(project, APP, [Deployed(tuple(operations)), *map(as_written, migrations)])
+    with project.active():
+        told = Told(rehearse(Options(targets=[f"{APP}.0001"], revert=True)))
+    for finding in of(told.rehearsal, Severity.BREAKS):
+        culprit = finding.culprit
+        assert culprit, told.text
+        assert culprit.rule, told.text
+        assert culprit.rule.code in OF_ROWS, told.text
