@@ -43,6 +43,7 @@ COPES = {
     "add-unique": ["key"],
     "both-ways": ["subtitle"],
     "drop-not-null": ["text"],
+    "remove-constrained": ["heading"],
     "remove-foreign-key": ["author"],
     "remove-unique": ["email"],
     "set-not-null": ["subtitle"],
