@@ -574,8 +574,8 @@ def test_the_reference_has_the_whole_setting() -> None:
 
 def test_the_rule_in_the_reference(project: Project) -> None:
     [block] = [b for b in blocks(read(INDEX)) if b.label == "audit-custom-rules"]
-    project.write("house/migrations.py", block.text)
+    project.write(block.caption, block.text)
     trigger = 'm.RunSQL("CREATE TRIGGER x", m.RunSQL.noop)'
-    rules = {"RULES": ["house.migrations.NoTriggers"], "IGNORE": {"*": ["SZ012"]}}
+    rules = {"RULES": ["house.audit.NoTriggers"], "IGNORE": {"*": ["SZ012"]}}
     with blog(project, source(trigger), SYZYGY_AUDIT=rules):
         assert check().labels == ["HOUSE1 blog.0002_next"]

@@ -116,7 +116,9 @@ def test_pages_name_settings_that_exist() -> None:
     named = {
         name
         for path in PAGES.values()
-        for name in re.findall(r"\b(?:MIGRATION|SYZYGY)_\w+", path.read_text(encoding="utf-8"))
+        for name in re.findall(
+            r"\b(?:MIGRATION|SYZYGY)_\w+", path.read_text(encoding="utf-8")
+        )
     }
     prefixes = {"MIGRATION_STAGES", "MIGRATION_THIRD_PARTY", "MIGRATION_QUORUM"}
     assert named - prefixes == {*conf.SETTINGS}
@@ -369,6 +371,10 @@ def test_settings_are_understood(block: Block, project: Project) -> None:
         project.app(label, {"0042_comments": source()})
     project.app("shop", {n: source() for n in ("0001_initial", "0002_language")})
     project.migrations("shop", {n: source() for n in ("0003_remove_shelf", "0117_vat")})
+    (rule,) = (
+        b for b in blocks(read("reference/audit/index")) if "NoTriggers" in b.text
+    )
+    project.write(rule.caption, rule.text)
     names: dict[str, Any] = {}
     exec(block.text, names)
     settings = {name: value for name, value in names.items() if name.isupper()}
@@ -518,8 +524,9 @@ def test_judges_are_registered_when_an_app_is_ready(project: Project) -> None:
         assert sys.modules["yourapp.judges"].IS_IMPORTED
 
 
-# The last one in tests/quorum.
+# The last two in tests/quorum and in test_audit_command.
 ELSEWHERE = {"yourapp/apps.py", "settings.py (hidden)", "yourapp/quorum.py"}
+ELSEWHERE |= {"house/audit.py"}
 ELSEWHERE |= {"yourapp/management/commands/makemigrations.py"}
 
 

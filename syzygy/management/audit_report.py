@@ -27,8 +27,7 @@ def write(audit: Audit, stdout: OutputWrapper, style: Style) -> None:
     if audit.findings:
         code = audit.findings[0].code
         stdout.write(
-            "Explain a rule:\n"
-            f"    python manage.py check_migrations --explain {code}"
+            f"Explain a rule:\n    python manage.py check_migrations --explain {code}"
         )
 
 
