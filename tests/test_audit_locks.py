@@ -159,6 +159,11 @@ def test_what_the_audit_tells(fact: tuple[str, set[str], set[str], Operation]) -
     assert told(operation, "sqlite") == set()
 
 
+def test_a_new_key_that_has_a_value_in_each_row() -> None:
+    for field in (author(default=1), author(null=True, db_default=1)):
+        assert told(add(field), "postgresql") == {INDEX, KEY}
+
+
 def test_mysql_alone() -> None:
     assert told(MYSQL_ONLY[1], "mysql") == {REWRITE}
     assert told(MYSQL_ONLY[1], "postgresql") == set()

@@ -325,7 +325,9 @@ def test_what_the_remedies_propose() -> None:
     assert "db_default=django.db.models.functions.datetime.Now()" in now
     assert "    import django.db.models.functions.datetime" in now
     assert "null=True" in add(models.UUIDField(default=uuid.uuid4))
-    assert "null=True" in add(models.IntegerField(unique=True, default=0))
+    unique = add(models.IntegerField(unique=True, default=0))
+    assert "default=0, null=True, unique=True" in unique
+    assert "db_default" not in unique
     removed = remedy(RemoveField("note", "body"), "SZ009")
     assert "db_default=''" in removed
     assert "stage = Stage.PRE_DEPLOY" in removed
