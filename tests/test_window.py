@@ -25,7 +25,7 @@ from django.db.migrations.questioner import (
 )
 from django.db.migrations.state import ModelState, ProjectState
 from django.db.migrations.writer import MigrationWriter
-from django.db.models.functions import Now
+from django.db.models.functions import Cast, Now
 from django.utils import timezone
 
 from syzygy import Stage
@@ -37,7 +37,7 @@ from syzygy.autodetector import (
     unsplit,
 )
 from syzygy.generation.defaults import Kind, Source, harmless, source
-from syzygy.generation.fields import added, changed
+from syzygy.generation.fields import added, changed, weaker
 from syzygy.generation.generate import Refused
 from syzygy.generation.settling import Excuses, Inconsistency, planned_stage, settle
 from syzygy.generation.states import history_of
@@ -323,6 +323,20 @@ OPTIONS = [
         "post! remove_post_unique_a",
     ),
     row(
+        "constraint instead of unique",
+        ({}, {"a": text(unique=True)}),
+        ({"constraints": [unique("a")]}, {}),
+        "pre! post_unique_a",
+        "post! relax_post_a",
+    ),
+    row(
+        "unique instead of constraint",
+        ({"constraints": [unique("a")]}, {}),
+        ({}, {"a": text(unique=True)}),
+        "pre! tighten_post_a",
+        "post! remove_post_unique_a",
+    ),
+    row(
         "constraint of another message",
         ({"constraints": [unique("a")]}, {}),
         ({"constraints": [unique("a", violation_error_message="No")]}, {}),
@@ -420,6 +434,7 @@ class Custom(models.CharField):  # type: ignore[type-arg]
         (models.GenericIPAddressField(protocol="IPv6"), "::"),
         (models.JSONField(), {}),
         (models.DateTimeField(), Now()),
+        (models.TimeField(), Cast(Now(), models.TimeField())),
         (Custom(max_length=3), models.NOT_PROVIDED),
         (Custom(max_length=3, default="x"), "x"),
     ],
@@ -712,6 +727,14 @@ def test_other_apps_keep_what_they_have() -> None:
     detector = MigrationAutodetector(old, new, Asked())
     changes = detector.changes(existing("blog", "shop"), trim_to_apps={"shop"})
     assert {label: len(own) for label, own in changes.items()} == {"shop": 2}
+    # What is refused there is of no concern, either.
+    old, new = ProjectState(), ProjectState()
+    for label, options in (("blog", {"unique": True}), ("shop", {})):
+        post().state_forwards(label, old)
+        post(a=text(default="x", **options)).state_forwards(label, new)
+    detector = MigrationAutodetector(old, new, Asked())
+    changes = detector.changes(existing("blog", "shop"), trim_to_apps={"shop"})
+    assert {label: len(own) for label, own in changes.items()} == {"shop": 2}
 
 
 def test_a_proxy_that_goes() -> None:
@@ -774,6 +797,84 @@ def test_what_is_made_of_a_column_goes_before_it() -> None:
     (rest,) = generated(state([before]), state([table("Post")]))[1:]
     gone = [getattr(each, "name", "") for each in rest.operations]
     assert gone == ["index_a_title", "length", "a", "title"]
+
+
+def test_a_model_that_keeps_its_table() -> None:
+    check(
+        [post(), table("Note", post=to("post"))],
+        [
+            table("Article", {"db_table": "blog_post"}, title=text()),
+            table("Note", post=to("article")),
+        ],
+        ["pre alter_post_table_rename_post_article"],
+    )
+
+
+def test_what_is_made_of_a_column_that_gets_another_name() -> None:
+    before = {
+        "indexes": [index("-a", name="i")],
+        "constraints": [unique("a", name="u")],
+    }
+    after = {"indexes": [index("-b", name="i")], "constraints": [unique("b", name="u")]}
+    old, new = (
+        state([post(before, a=text())]),
+        state([post(after, b=text(db_column="a"))]),
+    )
+    migrations = generated(old, new)
+    assert [planned_stage(each) for each in migrations] == [Stage.PRE_DEPLOY]
+    assert not drift(applied(old, migrations), new)
+
+
+def test_joins() -> None:
+    check(
+        [AUTHOR, post(a=many("author"), b=many("author", db_constraint=False))],
+        [AUTHOR, post(a=many("author", db_constraint=False), b=many("author"))],
+        ["pre relax_post_a", "post tighten_post_b"],
+    )
+    link = table("Link", post=to("post"), author=to("author"))
+    check(
+        [AUTHOR, post(a=many("author", through="blog.Link")), link],
+        [AUTHOR, post()],
+        ["pre relax_link_author_relax_link_post", "post remove_post_a_delete_link"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "vendor", "wide"),
+    [
+        (models.PositiveIntegerField, models.IntegerField, "", models.IntegerField),
+        (
+            models.PositiveIntegerField,
+            models.IntegerField,
+            "mysql",
+            models.BigIntegerField,
+        ),
+        (
+            models.PositiveBigIntegerField,
+            models.SmallIntegerField,
+            "mysql",
+            models.BigIntegerField,
+        ),
+        (
+            models.PositiveSmallIntegerField,
+            models.SmallIntegerField,
+            "mysql",
+            models.IntegerField,
+        ),
+    ],
+)
+def test_what_holds_the_integers_of_both(
+    old: Any, new: Any, vendor: str, wide: Any
+) -> None:
+    for one_type, other in ((old, new), (new, old)):
+        field = weaker(
+            one_type(),
+            other(),
+            vendor=vendor,
+            keep_unique=False,
+            has_effect=lambda before, after: type(before) is not type(after),
+        )
+        assert type(field) is wide
 
 
 def test_an_unmanaged_model() -> None:

@@ -43,6 +43,9 @@ def merge(old: ModelState, new: ModelState, renamed: Mapping[str, str]) -> Merge
     ]
     lasting: set[str] = set()
     options["constraints"] = _constraints(old, new, old_constraints, lasting)
+    if renamed:
+        # Django makes those anew whose fields have other names.
+        lasting |= {each.name for each in options["constraints"]}
     options["indexes"] = _indexes(old, new, renamed)
     together = _together(old, new, lasting)
     if together or "unique_together" in options:
