@@ -223,6 +223,21 @@ def test_options(blog: Project) -> None:
     assert list(files(blog))[-1] == "0004_merge_0003_other_0003_slugs"
 
 
+def test_apps_that_have_no_migrations_yet(project: Project) -> None:
+    project.app("blog", None, models=HEAD + POST)
+    relation = '    post = models.ForeignKey("blog.Post", models.CASCADE)\n'
+    project.app("shop", None, models=HEAD + AUTHOR + relation)
+    assert made(project).stdout == "No changes detected\n"
+    made(project, "blog")
+    assert list(files(project)) == ["0001_initial"]
+    now(project, POST + SLUG)
+    made(project, "shop", "blog")
+    assert list(files(project, "shop")) == ["0001_initial"]
+    assert len(files(project)) == 3
+    assert made(project).stdout == "No changes detected\n"
+    assert project.manage("migrate").returncode == 0
+
+
 def test_squashing(blog: Project) -> None:
     now(blog, POST + SLUG)
     made(blog)
