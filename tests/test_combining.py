@@ -30,16 +30,16 @@ PRE, ALL = (
 )
 
 # What such an app does: something of its own, and what Django's does.
-AUDITING = """
+SIGNING = """
 from django.core.management.commands.migrate import Command as MigrateCommand
 
 class Command(MigrateCommand):
     def add_arguments(self, parser):
         super().add_arguments(parser)
-        parser.add_argument("--audit", default="nobody")
+        parser.add_argument("--sign", default="nobody")
 
     def handle(self, *args, **options):
-        self.stdout.write(f"Audited by {options['audit']}.")
+        self.stdout.write(f"Signed by {options['sign']}.")
         return super().handle(*args, **options)
 """
 # The four lines that the documentation has.
@@ -65,7 +65,7 @@ def blog(project: Project) -> Project:
     )
     project.app("ops")
     project.app("glue")
-    override(project, "ops", AUDITING)
+    override(project, "ops", SIGNING)
     return project
 
 
@@ -101,12 +101,12 @@ def nothing_is_left_behind() -> Iterator[None]:
 def test_combined_by_four_lines(blog: Project, order: list[str]) -> None:
     override(blog, "glue", GLUE)
     blog.installed = order
-    out = blog.call("migrate", "--pre-deploy", "--audit", "me")
-    assert "Audited by me." in out
+    out = blog.call("migrate", "--pre-deploy", "--sign", "me")
+    assert "Signed by me." in out
     assert "Postponed" in out
     assert blog.applied() == PRE
-    out = blog.call("migrate", audit="you")
-    assert "Audited by you." in out
+    out = blog.call("migrate", sign="you")
+    assert "Signed by you." in out
     assert blog.applied() == ALL
 
 
@@ -124,7 +124,7 @@ def test_combined_in_other_ways(blog: Project, bases: str) -> None:
         override(
             blog,
             "ops",
-            AUDITING.replace("(MigrateCommand)", "").replace(
+            SIGNING.replace("(MigrateCommand)", "").replace(
                 "class Command",
                 "from django.core.management import BaseCommand\n"
                 "class Command(BaseCommand)",
@@ -136,7 +136,7 @@ def test_combined_in_other_ways(blog: Project, bases: str) -> None:
         )
     override(blog, "glue", code)
     blog.installed = ["glue", "ops", "syzygy", "blog"]
-    assert "Audited by me." in blog.call("migrate", "--pre-deploy", "--audit", "me")
+    assert "Signed by me." in blog.call("migrate", "--pre-deploy", "--sign", "me")
     assert blog.applied() == PRE
 
 
@@ -146,13 +146,13 @@ def test_first_in_installed_apps_without_being_combined(blog: Project) -> None:
     with pytest.raises(CommandError, match="unrecognized arguments: --pre-deploy"):
         blog.call("migrate", "--pre-deploy")
     assert dump() == {}
-    assert "Audited by nobody." in blog.call("migrate")
+    assert "Signed by nobody." in blog.call("migrate")
 
 
 def test_last_in_installed_apps_without_being_combined(blog: Project) -> None:
     blog.installed = ["syzygy", "ops", "blog"]
     out = blog.call("migrate", "--pre-deploy")
-    assert "Audited" not in out
+    assert "Signed" not in out
     assert blog.applied() == PRE
 
 
@@ -161,16 +161,16 @@ def test_derived_from_ours(blog: Project) -> None:
     override(
         blog,
         "ops",
-        AUDITING.replace("django.core.management", "syzygy.management"),
+        SIGNING.replace("django.core.management", "syzygy.management"),
     )
     blog.installed = ["ops", "syzygy", "blog"]
-    assert "Audited by me." in blog.call("migrate", "--pre-deploy", "--audit", "me")
+    assert "Signed by me." in blog.call("migrate", "--pre-deploy", "--sign", "me")
     assert blog.applied() == PRE
 
 
 def test_three_apps(blog: Project) -> None:
     blog.app("more")
-    override(blog, "more", AUDITING.replace("udit", "pprov"))
+    override(blog, "more", SIGNING.replace("ign", "tamp"))
     override(
         blog,
         "glue",
@@ -181,9 +181,9 @@ def test_three_apps(blog: Project) -> None:
         "    pass\n",
     )
     blog.installed = ["glue", "ops", "more", "syzygy", "blog"]
-    out = blog.call("migrate", "--pre-deploy", "--audit", "me", "--approv", "you")
-    assert "Audited by me." in out
-    assert "Approved by you." in out
+    out = blog.call("migrate", "--pre-deploy", "--sign", "me", "--stamp", "you")
+    assert "Signed by me." in out
+    assert "Stamped by you." in out
     assert blog.applied() == PRE
 
 
@@ -191,7 +191,7 @@ def test_exceptions_of_the_other_command_are_its_own(blog: Project) -> None:
     override(
         blog,
         "ops",
-        AUDITING.replace(
+        SIGNING.replace(
             "return super()", "raise KeyError('theirs')\n        return s()"
         ),
     )
@@ -347,7 +347,7 @@ def test_a_command_that_makes_its_plan_twice(blog: Project) -> None:
     assert blog.applied() == PRE
 
 
-SEVERAL = AUDITING.replace(
+SEVERAL = SIGNING.replace(
     "return super().handle(*args, **options)",
     "for database in ('default', 'other'):\n"
     "            super().handle(*args, **options | {'database': database})",
