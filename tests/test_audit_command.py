@@ -216,6 +216,7 @@ def test_a_conflict(project: Project) -> None:
         assert "SZ001" in told.codes
         [finding] = [f for f in told.data["findings"] if f["code"] == "SZ001"]
         assert "makemigrations --merge blog" in finding["remedy"]
+        assert "SZ001" in check("blog").codes
 
 
 def test_a_plan_that_no_stage_suits(project: Project) -> None:
@@ -259,6 +260,17 @@ def test_third_parties(project: Project, monkeypatch: pytest.MonkeyPatch) -> Non
         assert check("--all", "parts").labels == ["SZ007 parts.0002_next"]
         line = check("--write-baseline", "--all").out.strip()
         assert line == 'MIGRATION_STAGES_BASELINE = {"blog": "0001_initial"}'
+
+
+def test_ambiguity_in_the_whole_history(project: Project) -> None:
+    with blog(project, source(ADD, REMOVE)):
+        assert check("--all").labels == ["SZ002 blog.0002_next"]
+
+
+def test_nothing_to_audit(project: Project) -> None:
+    with blog(project):
+        told = check(form="text")
+        assert told.out == 'Nothing to audit in the migrations to apply to "default".\n'
 
 
 # How it ends
