@@ -28,20 +28,21 @@ COMMANDS = {
 # More ambiguous migrations than these are told in one message.
 MANY = 5
 
-_is_left_to_plan: ContextVar[bool] = ContextVar("syzygy_left_to_plan", default=False)
+_skips_stages: ContextVar[bool] = ContextVar("syzygy_skips_stages", default=False)
 
 
 @contextmanager
-def leaving_stages_to_plan() -> Iterator[None]:
-    """Have :func:`check_stages` find nothing, for a command that asks its plan instead.
+def without_stages() -> Iterator[None]:
+    """Have :func:`check_stages` find nothing.
 
-    A plan has few migrations where the check judges the whole history.
+    It judges the whole history, which takes time. ``migrate`` looks at the migrations
+    of its plan instead, and ``makemigrations`` at those that it writes.
     """
-    token = _is_left_to_plan.set(True)
+    token = _skips_stages.set(True)
     try:
         yield
     finally:
-        _is_left_to_plan.reset(token)
+        _skips_stages.reset(token)
 
 
 def check_settings(
@@ -60,7 +61,7 @@ def check_stages(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> Iterator[checks.CheckMessage]:
     """E001: a migration whose stage can't be told and that no fallback covers."""
-    if _is_left_to_plan.get():
+    if _skips_stages.get():
         return
     from syzygy import conf
     from syzygy.inspection import Inspection

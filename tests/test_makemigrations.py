@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from django.core.management.commands import makemigrations as django_makemigrations
 
-from tests.command_helpers import Project, Result, environment
+from tests.command_helpers import Project, Result, environment, source
 
 pytest_plugins = ["tests.command_fixtures"]
 
@@ -247,6 +247,15 @@ def test_squashing(blog: Project) -> None:
     assert "db_default" not in squashed.partition("operations = [")[2]
     assert made(blog).stdout == "No changes detected\n"
     assert blog.manage("migrate").returncode == 0
+
+
+def test_migrations_without_a_stage_are_for_the_check_to_tell(blog: Project) -> None:
+    both = ('m.AddField("post", "a", models.TextField(null=True))', 'm.RunSQL("")')
+    rename = 'm.RenameField("post", "a", "b")'
+    blog.migrations("blog", {"0002_more": source(*both), "0003_b": source(rename)})
+    now(blog, POST + "    b = models.TextField(null=True)\n")
+    assert "(syzygy.E001)" in blog.manage("check").stderr
+    assert made(blog).stdout == "No changes detected\n"
 
 
 def test_updating_the_latest(blog: Project) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from django.db import models
+from django.db import connections, models
 from django.db.migrations import (
     AlterField,
     CreateModel,
@@ -850,12 +850,6 @@ def test_joins() -> None:
             models.BigIntegerField,
         ),
         (
-            models.PositiveBigIntegerField,
-            models.SmallIntegerField,
-            "mysql",
-            models.BigIntegerField,
-        ),
-        (
             models.PositiveSmallIntegerField,
             models.SmallIntegerField,
             "mysql",
@@ -875,6 +869,27 @@ def test_what_holds_the_integers_of_both(
             has_effect=lambda before, after: type(before) is not type(after),
         )
         assert type(field) is wide
+
+
+@pytest.mark.parametrize(
+    "types",
+    [
+        (models.PositiveBigIntegerField(), models.SmallIntegerField()),
+        (models.BigIntegerField(), models.PositiveBigIntegerField()),
+    ],
+)
+def test_no_type_holds_the_integers_of_both(
+    types: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = types
+    before, after = [post(a=old)], [post(a=new)]
+    assert not refused(before, after)
+    # MySQL's unsigned integers reach further.
+    monkeypatch.setattr(connections["default"], "vendor", "mysql")
+    message = refused(before, after)
+    assert "no type of the database holds what both releases may write" in message
+    assert f"a = models.{type(old).__name__}()" in message
+    assert f"new_a = models.{type(new).__name__}()" in message
 
 
 def test_an_unmanaged_model() -> None:

@@ -32,6 +32,10 @@ from syzygy.generation.defaults import Kind, Source, harmless, source
 from syzygy.history import AnyField
 
 
+class NoType(ValueError):
+    """No type of the database holds the values of both releases."""
+
+
 class Added(NamedTuple):
     """A new field during the rollout, and what its rows are filled with after it.
 
@@ -150,6 +154,9 @@ def weaker(
     ``keep_unique`` tells that something else makes it unique for the one of them that
     doesn't; ``has_effect`` tells whether the database sees a difference between two
     fields. Where it doesn't, one of the two is returned, to have nothing altered twice.
+
+    Raises :class:`NoType` where there is none, as for MySQL's unsigned big integers and
+    negative numbers.
     """
     field = _weaker(old, new, vendor, keep_unique)
     if not has_effect(old, field):
@@ -214,7 +221,7 @@ def _wider(old: AnyField, new: AnyField, vendor: str) -> AnyField:
         _, wide_low, wide_high = _values(wide, vendor)
         if wide_low <= min(low, new_low) and wide_high >= max(high, new_high):
             return _retyped(new, type(wide))
-    return _retyped(new, BigIntegerField)
+    raise NoType
 
 
 def _values(field: AnyField, vendor: str) -> tuple[Any, ...]:

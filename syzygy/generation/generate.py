@@ -39,7 +39,7 @@ from syzygy.generation.states import (
 )
 from syzygy.generation.task import Extras, Task
 from syzygy.generation.ways import Refusal
-from syzygy.generation.window import Change, Fill, Window, window
+from syzygy.generation.window import Change, Fill, Problem, Window, window
 from syzygy.history import ModelKey
 from syzygy.operations import (
     Backfill,
@@ -168,16 +168,18 @@ class _Halves:
         if clashes := list(_clashes(middle.state)):
             raise Refused(clashes)
         if middle.problems:
-            raise Refused(
-                ways.not_unique(
-                    each.model[0],
-                    self._goal.models[each.model].name,
-                    each.name,
-                    each.field,
-                )
-                for each in middle.problems
-            )
+            raise Refused(map(self._refusal, middle.problems))
         return middle
+
+    def _refusal(self, problem: Problem) -> Refusal:
+        subject = (
+            problem.model[0],
+            self._goal.models[problem.model].name,
+            problem.name,
+        )
+        if problem.old is None:
+            return ways.not_unique(*subject, problem.field)
+        return ways.no_type(*subject, problem.old, problem.field)
 
     def _extras(self, middle: Window) -> Extras:
         models = self._goal.models

@@ -109,6 +109,25 @@ def not_unique(app_label: str, model: str, name: str, field: AnyField) -> Refusa
     )
 
 
+def no_type(
+    app_label: str, model: str, name: str, old: AnyField, new: AnyField
+) -> Refusal:
+    """A field whose old values and new ones have no type in common."""
+    return Refusal(
+        app_label,
+        f'Changing the type of the field "{name}" of "{app_label}.{model}" is unsafe: '
+        "no type of the database holds what both releases may write.",
+        (
+            ("Keep its type:", (line(name, old),)),
+            (
+                f"Or add a field of another name for now, back-fill that, have the "
+                f'next release use it, and remove "{name}" {LATER}',
+                (line(name, old), line(f"new_{name}", new)),
+            ),
+        ),
+    )
+
+
 def _no_default(field: AnyField) -> dict[str, Any]:
     return {"default": NOT_PROVIDED, "db_default": NOT_PROVIDED}
 

@@ -16,7 +16,7 @@ from django.db.models import NOT_PROVIDED
 
 from syzygy.alterations import comparison_rules, has_db_default, is_unique
 from syzygy.generation.defaults import Kind, Source, source
-from syzygy.generation.fields import added, released, removed, weaker
+from syzygy.generation.fields import NoType, added, released, removed, weaker
 from syzygy.generation.options import Merged, covered_fields, effects, merge
 from syzygy.history import AnyField, History, ModelKey
 
@@ -32,12 +32,16 @@ class Fill(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A field for which there is nothing that suits both releases, and why."""
+    """A field for which there is nothing that suits both releases, and why.
+
+    ``old`` is what it was, if it isn't new.
+    """
 
     model: ModelKey
     name: str
     field: AnyField
     why: str
+    old: AnyField = None
 
 
 class Window(NamedTuple):
@@ -191,13 +195,18 @@ class _Builder:
             self._fill(key, name, new)
         if not has_effect(old, new):
             return new
-        return weaker(
-            old,
-            new,
-            vendor=self._change.vendor,
-            keep_unique=keep_unique,
-            has_effect=has_effect,
-        )
+        try:
+            return weaker(
+                old,
+                new,
+                vendor=self._change.vendor,
+                keep_unique=keep_unique,
+                has_effect=has_effect,
+            )
+        except NoType:
+            why = "no type holds the values of both"
+            self.problems.append(Problem(key, name, new, why, old))
+            return new
 
     def _fill(self, key: ModelKey, name: str, field: AnyField) -> None:
         """Have a field filled that is to allow no NULL, if anything tells with what."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management import BaseCommand, CommandError, CommandParser
 
+from syzygy.checks import without_stages
 from syzygy.management.detector import StagedAutodetector
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ class MakeMigrationsMixin(BaseCommand):
             action="store_true",
             help="Write what Django would write, in whatever stage it is safe or not.",
         )
+
+    def check(self, *args: Any, **kwargs: Any) -> None:
+        """Django's, without the stages of the migrations that there are."""
+        with without_stages():
+            super().check(*args, **kwargs)
 
     def handle(self, *args: Any, **options: Any) -> str | None:
         """Write migrations, each of one stage.

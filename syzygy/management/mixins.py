@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import BaseCommand, CommandError, CommandParser
 from django.db.migrations import exceptions as django_exceptions
 
-from syzygy.checks import TAG, leaving_stages_to_plan
+from syzygy.checks import TAG, without_stages
 from syzygy.exceptions import AmbiguousPlan, AmbiguousStage, BackfillError
 from syzygy.management.detector import StagedAutodetector
 
@@ -70,7 +70,7 @@ class MigrateMixin(BaseCommand):
 
     def check(self, *args: Any, **kwargs: Any) -> None:
         """Django's, which leaves the stages of migrations to the plan that follows."""
-        with leaving_stages_to_plan():
+        with without_stages():
             super().check(*args, **kwargs)
 
     def handle(self, *args: Any, **options: Any) -> str | None:
