@@ -410,6 +410,9 @@ def test_a_baseline_to_paste(project: Project) -> None:
         assert line == 'MIGRATION_STAGES_BASELINE = {"blog": "0001_initial"}'
         line = check("--write-baseline", "--all").out.strip()
         assert line == 'MIGRATION_STAGES_BASELINE = {"blog": "0002_next"}'
+        told = check("--write-baseline", "blog")
+        assert (told.code, told.out) == (2, "")
+        assert told.err == "--write-baseline is about all apps; leave out blog."
 
 
 def test_strict(project: Project) -> None:

@@ -19,6 +19,7 @@ from syzygy.audit.sql_effects import changes_data, dropped_tables, effects
         ("CREATE UNIQUE INDEX CONCURRENTLY i ON ONLY s.a (b)", ["tightens a"]),
         ("ALTER TABLE a ADD COLUMN b int NOT NULL", ["tightens a"]),
         ("ALTER TABLE a ALTER b TYPE bigint", ["rewrites a"]),
+        ("ALTER TABLE a ALTER COLUMN type SET DATA TYPE bigint", ["rewrites a"]),
         ("ALTER TABLE `a` MODIFY `b` bigint NULL", ["rewrites a"]),
         ("ALTER TABLE a MODIFY b int NOT NULL", ["rewrites a", "tightens a"]),
         ("ALTER TABLE a CHANGE b b int NOT NULL DEFAULT 0", ["rewrites a"]),
@@ -29,6 +30,8 @@ from syzygy.audit.sql_effects import changes_data, dropped_tables, effects
         # What tightens nothing
         ("ALTER TABLE a ALTER COLUMN b DROP NOT NULL", []),
         ("ALTER TABLE a ALTER COLUMN b SET DEFAULT 1", []),
+        ("ALTER TABLE a ALTER COLUMN type SET DEFAULT 1", []),
+        ("ALTER TABLE a ALTER type SET DEFAULT 1", []),
         ("ALTER TABLE a ADD COLUMN b int NOT NULL DEFAULT 0", []),
         ("ALTER TABLE a ADD b int GENERATED ALWAYS AS (c) STORED NOT NULL", []),
         ("CREATE INDEX i ON a (b)", []),

@@ -105,6 +105,12 @@ def _read(tokens: list[Token], made: set[str]) -> Iterator[Effect]:
                 yield from _effects_of([token.word for token in action], table)
 
 
+def _is_retyping(words: list[str]) -> bool:
+    """Whether it is ALTER [COLUMN] name [SET DATA] TYPE; a column may be a "type"."""
+    rest = words[3:] if words[1:2] == ["COLUMN"] else words[2:]
+    return rest[:1] == ["TYPE"] or rest[:3] == ["SET", "DATA", "TYPE"]
+
+
 def _effects_of(words: list[str], table: str) -> Iterator[Effect]:
     """What an action of ALTER TABLE does."""
     first, text = words[:1], " ".join(words)
@@ -112,7 +118,7 @@ def _effects_of(words: list[str], table: str) -> Iterator[Effect]:
         yield Effect("tightens", table, "SET NOT NULL")
     elif first == ["ALTER"] and "DROP DEFAULT" in text:
         yield Effect("tightens", table, "DROP DEFAULT")
-    elif first == ["ALTER"] and "TYPE" in words[2:]:
+    elif first == ["ALTER"] and _is_retyping(words):
         yield Effect("rewrites", table, "ALTER COLUMN ... TYPE")
     elif first in (["MODIFY"], ["CHANGE"]):
         yield Effect("rewrites", table, f"{words[0]} COLUMN")

@@ -111,6 +111,12 @@ class Command(BaseCommand):
         from syzygy.audit.findings import Severity
         from syzygy.audit.selection import Selection
 
+        if options["write_baseline"] and options["targets"]:
+            raise CommandError(
+                "--write-baseline is about all apps; leave out "
+                f"{', '.join(options['targets'])}.",
+                returncode=USAGE,
+            )
         selection = Selection(
             alias=options["database"],
             since=options["since"],
