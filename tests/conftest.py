@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import signal
+
 import pytest
 from django.conf import settings as django_settings
 from hypothesis import settings as hypothesis_settings
@@ -25,6 +27,9 @@ hypothesis_settings.load_profile("syzygy")
 
 
 def pytest_configure() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As a shell has it in the background; the tests' processes would inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     explanation = explain_missing(UNDER_TEST)
     if explanation and in_ci():
         pytest.exit(explanation, returncode=pytest.ExitCode.TESTS_FAILED)
