@@ -11,6 +11,9 @@ from tests.realworld.sites import Site, Sites
 from tests.realworld.test_rehearse import BREAKING
 
 REVIEWED = Path(__file__).with_name("audit.txt")
+# It has operations there alone, as in the other one: AddField of NOT NULL fields. The
+# rehearsal has no values for the model.
+BREAKING_POSTGRESQL = "wagtailsearch.0010_add_text_fields"
 # On it the locks are interesting. Nothing connects to it.
 POSTGRESQL = '{"ENGINE": "django.db.backends.postgresql", "NAME": "nowhere"}'
 
@@ -59,8 +62,11 @@ def test_upgrade_by_one_release(sites: Sites, past: Site) -> None:
         for f in document["findings"]
         if f["severity"] == "breaking"
     }
-    # What the rehearsal of the same upgrade finds to break the running release.
-    assert found == {BREAKING} & pending
+    # What the rehearsal of the same upgrade finds to break the running release, and it.
+    breaking = {BREAKING}
+    if site.service.name == "postgresql":
+        breaking.add(BREAKING_POSTGRESQL)
+    assert found == breaking & pending
 
 
 def line(finding: dict[str, Any]) -> str:
