@@ -116,6 +116,7 @@ def own_options() -> dict[str, Any]:
 
 def documented_options() -> dict[str, str]:
     _, _, text = read("reference/commands").partition(".. program:: rehearse\n")
+    text, _, _ = text.partition(".. program:: ")
     return {
         entry.split(maxsplit=1)[0]: entry
         for entry in re.split(r"^\.\. option:: ", text, flags=re.MULTILINE)[1:]
