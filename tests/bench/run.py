@@ -14,6 +14,7 @@ name     what is compared                                                 target
 help     ``help``: start-up                                               1.01
 plan     ``migrate --plan``, with ``--pre-deploy`` where there is the app 1.03
 migrate  ``migrate`` with nothing to apply                                1.02
+generate ``makemigrations --check --dry-run`` with nothing to write       1.03
 check    ``check``: its extra time, to importing the migration modules    1.20
          its extra peak memory, to that of importing them                 1.20
          all its time, with a baseline but for the newest 50 migrations   1.05
@@ -188,6 +189,12 @@ MEASUREMENTS = {
     "migrate": Measurement(
         manage("migrate", expected="No migrations to apply"),
         (Comparison("migrate, nothing to apply", 1.02, with_app),),
+    ),
+    "generate": Measurement(
+        manage(
+            "makemigrations", "--check", "--dry-run", expected="No changes detected"
+        ),
+        (Comparison("makemigrations --check --dry-run", 1.03, with_app),),
     ),
     "check": Measurement(
         {
