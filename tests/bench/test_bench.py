@@ -132,6 +132,7 @@ def test_benchmark_measures_everything(tmp_path: Path) -> None:
         "help",
         "migrate --plan --pre-deploy",
         "migrate, nothing to apply",
+        "makemigrations --check --dry-run",
         "check: extra / imports",
         "check with baseline",
         "check: extra memory / imports",
