@@ -94,8 +94,11 @@ def _lines(node: ast.ClassDef) -> Iterator[tuple[int, int]]:
 
 
 def _targets(statement: ast.Assign | ast.AnnAssign) -> list[ast.expr]:
-    targets: list[ast.expr] = getattr(statement, "targets", [])
-    return targets or [statement.target]  # type: ignore[union-attr] # it has either
+    import ast
+
+    if isinstance(statement, ast.AnnAssign):
+        return [statement.target]
+    return statement.targets
 
 
 def _name(target: ast.expr) -> str:

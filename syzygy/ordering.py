@@ -7,7 +7,7 @@ releases share the table.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations import operations
@@ -52,9 +52,31 @@ class _OrderDefault(ModelOperation):
     """Set the DEFAULT of the column, or drop it. The state has no place for it."""
 
     category = OperationCategory.ALTERATION
+    # Whether it is there after this.
+    has_default: ClassVar[bool]
 
     def state_forwards(self, app_label: str, state: ProjectState) -> None:
         """Leave the state as it is."""
+
+    def database_forwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
+    ) -> None:
+        """Set the DEFAULT or drop it."""
+        self._set(app_label, schema_editor, to_state, has_default=self.has_default)
+
+    def database_backwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
+    ) -> None:
+        """Do the opposite."""
+        self._set(app_label, schema_editor, to_state, has_default=not self.has_default)
 
     def _set(
         self,
@@ -75,6 +97,7 @@ class SetOrderDefault(_OrderDefault):
     """Give the column ``_order`` a DEFAULT, before :class:`AlterOrder` removes it."""
 
     __module__ = "syzygy.operations"
+    has_default = True
 
     def describe(self) -> str:
         """Say what it does."""
@@ -85,31 +108,12 @@ class SetOrderDefault(_OrderDefault):
         """What a migration is called that does nothing else."""
         return f"set_db_default_{self.name_lower}_order"
 
-    def database_forwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: ProjectState,
-        to_state: ProjectState,
-    ) -> None:
-        """Set the DEFAULT."""
-        self._set(app_label, schema_editor, to_state, has_default=True)
-
-    def database_backwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: ProjectState,
-        to_state: ProjectState,
-    ) -> None:
-        """Drop the DEFAULT."""
-        self._set(app_label, schema_editor, to_state, has_default=False)
-
 
 class DropOrderDefault(_OrderDefault):
     """Drop the DEFAULT that :class:`AlterOrder` gave the column ``_order``."""
 
     __module__ = "syzygy.operations"
+    has_default = False
 
     def describe(self) -> str:
         """Say what it does."""
@@ -119,26 +123,6 @@ class DropOrderDefault(_OrderDefault):
     def migration_name_fragment(self) -> str:
         """What a migration is called that does nothing else."""
         return f"drop_db_default_{self.name_lower}_order"
-
-    def database_forwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: ProjectState,
-        to_state: ProjectState,
-    ) -> None:
-        """Drop the DEFAULT."""
-        self._set(app_label, schema_editor, to_state, has_default=False)
-
-    def database_backwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: ProjectState,
-        to_state: ProjectState,
-    ) -> None:
-        """Set the DEFAULT again."""
-        self._set(app_label, schema_editor, to_state, has_default=True)
 
 
 def _with_default(model: Any) -> Any:

@@ -253,3 +253,13 @@ def test_random_deployments(
     # What a migration that fails leaves undone can't be told.
     breaks = bool(of(rehearsal, BREAKS))
     assert bool(breaking(found)) == breaks, (found, rehearsal.findings)
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"), [(Stage.PRE_DEPLOY, set()), (Stage.POST_DEPLOY, {"SZ005"})]
+)
+def test_what_is_created_and_removed_again(stage: Stage, expected: set[str]) -> None:
+    """As the rehearsal has it, in test_rehearsal_rules."""
+    created = {"operations": [model("Post", title=text())]}
+    removed = {"operations": [RemoveField("post", "title")], "stage": stage}
+    assert {each.code for each in audited([AUTHOR], created, removed)} == expected

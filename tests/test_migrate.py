@@ -680,6 +680,16 @@ def test_ambiguous_migration_that_is_planned(
     assert dump() == before
 
 
+def test_ambiguous_migration_that_is_undone(ambiguous: Project) -> None:
+    assert ambiguous.manage("migrate", "--skip-checks").returncode == 0
+    target = ["blog", "0004"]
+    result = ambiguous.manage("migrate", *target, "--pre-deploy")
+    assert result.returncode == 1
+    assert "(syzygy.E001)" in result.stderr
+    # Without the option nothing depends on the stage.
+    assert ambiguous.manage("migrate", *target).returncode == 0
+
+
 def test_ambiguous_migration_that_is_silenced(ambiguous: Project) -> None:
     ambiguous.settings["SILENCED_SYSTEM_CHECKS"] = ["syzygy.E001"]
     result = ambiguous.manage("migrate", "--pre-deploy")

@@ -441,7 +441,7 @@ class Command(MigrateMixin, migrate.Command):
             "Migrations can't be applied and unapplied in one plan; run one command "
             "for each direction."
         )
-    result = wrong.run("migrate", "--skip-checks")
+    result = wrong.run("migrate")
     assert "both forwards and backwards" in result.stderr.splitlines()[-1]
 
 

@@ -6,6 +6,7 @@ measures it. SQLite has none of them: whoever writes locks the whole file, alway
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,7 +49,7 @@ _BOTH = frozenset({"postgresql", "mysql"})
 _WHILE = "While the migration runs, the longer the bigger the table."
 
 
-class _Lock(AuditRule):
+class _Lock(AuditRule, ABC):
     """What the rules about locks have in common."""
 
     def check_operation(self, operation: AuditedOperation) -> Iterator[Problem]:
@@ -57,9 +58,9 @@ class _Lock(AuditRule):
         if is_real and operation.has_rows:
             yield from self.check_lock(operation)
 
+    @abstractmethod
     def check_lock(self, operation: AuditedOperation) -> Iterator[Problem]:
         """What is wrong with an operation on a table that may have rows."""
-        raise NotImplementedError
 
 
 class TableRewrite(_Lock):

@@ -43,18 +43,15 @@ class NewCantInsert(AuditRule):
             return
         if operation.state_only and not _is_dropped_by_sql(operation):
             return
-        for rule in operation.effects:
-            if rule.code == rules.REMOVE_FIELD_RELATION.code:
-                rule = _without_reference(operation)  # noqa: PLW2901 - what is left
-            if rule.code in _NEW_CANT_INSERT:
-                yield Problem(
-                    title=f"{operation.description}: {rule.caveat}",
-                    what="Every INSERT of the new release into the table may fail.",
-                    when=UNTIL_APPLIED,
-                    why=f"{rule.caveat[0].upper()}{rule.caveat[1:]}.",
-                    remedy=f"{rule.remedy}{_preparation(operation)}",
-                    effect=rule.code,
-                )
+        for rule in _demands(operation):
+            yield Problem(
+                title=f"{operation.description}: {rule.caveat}",
+                what="Every INSERT of the new release into the table may fail.",
+                when=UNTIL_APPLIED,
+                why=f"{rule.caveat[0].upper()}{rule.caveat[1:]}.",
+                remedy=f"{rule.remedy}{_preparation(operation)}",
+                effect=rule.code,
+            )
 
 
 class ReferencesStay(AuditRule):
@@ -100,24 +97,30 @@ class StateOnlyRemoval(AuditRule):
             return
         if operation.is_forgotten or _is_done_otherwise(operation, removal):
             return
-        for rule in operation.effects:
-            if rule.code == rules.REMOVE_FIELD_RELATION.code:
-                rule = _without_reference(operation)  # noqa: PLW2901 - what is left
-            if rule.code in _NEW_CANT_INSERT:
-                yield Problem(
-                    title=(
-                        f"{operation.description} removes the field from the models "
-                        "alone, and its column still demands a value"
-                    ),
-                    what="Every INSERT of the new release into the table may fail.",
-                    when="From the rollout on, until the column goes or is relaxed.",
-                    why=(
-                        f"The column stays as it is: {rule.caveat}. Nothing in the "
-                        "database changes."
-                    ),
-                    remedy=f"{rule.remedy}{_preparation(operation)}",
-                    effect=rule.code,
-                )
+        for rule in _demands(operation):
+            yield Problem(
+                title=(
+                    f"{operation.description} removes the field from the models "
+                    "alone, and its column still demands a value"
+                ),
+                what="Every INSERT of the new release into the table may fail.",
+                when="From the rollout on, until the column goes or is relaxed.",
+                why=(
+                    f"The column stays as it is: {rule.caveat}. Nothing in the "
+                    "database changes."
+                ),
+                remedy=f"{rule.remedy}{_preparation(operation)}",
+                effect=rule.code,
+            )
+
+
+def _demands(operation: AuditedOperation) -> Iterator[Rule]:
+    """The rules by which the new release can't insert rows until it is applied."""
+    for rule in operation.effects:
+        is_reference = rule.code == rules.REMOVE_FIELD_RELATION.code
+        what_is_left = _without_reference(operation) if is_reference else rule
+        if what_is_left.code in _NEW_CANT_INSERT:
+            yield what_is_left
 
 
 def _is_done_otherwise(operation: AuditedOperation, removal: RemoveField) -> bool:

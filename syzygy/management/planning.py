@@ -54,7 +54,7 @@ class Planning:
         return self._coordinator.agree(executor, plan)
 
     def _stage(self, executor: MigrationExecutor, plan: Plan) -> Plan:
-        if not (self._pre_deploy or self._explain or self._is_checked):
+        if not (self._pre_deploy or self._explain or self._has_to_be_clear(plan)):
             return plan
         stager = PlanStager(executor, plan)
         if self._is_checked and stager.is_ambiguous:
@@ -71,3 +71,10 @@ class Planning:
         if self._explain:
             self._report.decisions, self._report.plan = stager.decisions, plan
         return plan
+
+    def _has_to_be_clear(self, plan: Plan) -> bool:
+        """Whether a plan that is applied as a whole may have no ambiguous migration.
+
+        One that goes backward may: nobody waits for a stage to undo what is broken.
+        """
+        return self._is_checked and not any(backward for _, backward in plan)
