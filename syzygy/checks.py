@@ -76,6 +76,8 @@ def check_stages(
             obj=apps.get_app_config(app_label),
             id="syzygy.E001",
         )
+    if not inspection.ambiguous:
+        return
     unadopted = [
         migration
         for migration, ambiguity in inspection.ambiguous.items()

@@ -32,13 +32,13 @@ _SUFFIXES = frozenset(all_suffixes())
 
 def _are_links(value: object) -> bool:
     """Whether the value is made of pairs of an app label and a migration name."""
-    return isinstance(value, list | tuple | set) and all(
+    return isinstance(value, (list, tuple, set)) and all(
         isinstance(link, tuple) and len(link) == 2 for link in value
     )
 
 
 def _are_operations(value: object) -> bool:
-    return isinstance(value, list | tuple) and all(
+    return isinstance(value, (list, tuple)) and all(
         isinstance(operation, Operation) for operation in value
     )
 

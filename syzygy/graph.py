@@ -65,8 +65,9 @@ def dependencies(
     needs: NeedsTable = dict.fromkeys(migrations, ())
     for key, migration in migrations.items():
         needs[key] += resolve.parents(key, migration)
-        for child in resolve.children(key, migration):
-            needs[child] += (key,)
+        if migration.run_before:
+            for child in resolve.children(key, migration):
+                needs[child] += (key,)
     for key, migration in (others or {}).items():
         if key not in migrations:
             for squashed in resolve(*key, key[0]):
@@ -151,6 +152,8 @@ def without_replaced(
     """
     left = dict(migrations)
     for key, migration in migrations.items():
+        if not migration.replaces:
+            continue
         replaced = [tuple(parent) for parent in migration.replaces]
         present = [parent for parent in replaced if parent in migrations]
         if present and any(parent in keep for parent in present):

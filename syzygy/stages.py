@@ -178,18 +178,19 @@ def _judge(
     migration: Migration, history: History, plan: Collection[Hashable]
 ) -> tuple[Judgement, Judgement]:
     """The rules that hold for the operations: by themselves, and given the plan."""
-    key = _key(migration)
+    itself = (_key(migration),)
     own: Judgement = []
     in_plan: Judgement = []
     error: InvalidStage | None = None
     for operation in migration.operations:
         judged: tuple[Rule, ...] = ()
         try:
-            judged = _ask(operation, migration.app_label, history, [key])
+            judged = _ask(operation, migration.app_label, history, itself)
             own += [(operation, rule) for rule in judged]
-            if plan and any(rule.stage is not Stage.PRE_DEPLOY for rule in judged):
-                judged = _ask(operation, migration.app_label, history, plan)
-            in_plan += [(operation, rule) for rule in judged]
+            if plan:
+                if any(rule.stage is not Stage.PRE_DEPLOY for rule in judged):
+                    judged = _ask(operation, migration.app_label, history, plan)
+                in_plan += [(operation, rule) for rule in judged]
         except NotAStage as raised:
             who = f'"{describe(operation)}" in migration "{migration}"'
             error = _invalid(who, raised)
