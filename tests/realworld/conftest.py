@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.realworld.releases import WAGTAIL_4_1
+from tests.realworld.releases import WAGTAIL_4_1, WAGTAIL_7_0
 from tests.realworld.sites import Site, Sites
 from tests.services import SERVICES
 from tests.settings import RUN
@@ -56,6 +56,14 @@ def past(sites: Sites) -> Site:
     """Return a site at Wagtail 4.1, without content; the tests make copies of it."""
     site = sites.new()
     site.travel(WAGTAIL_4_1)
+    return site
+
+
+@pytest.fixture(scope="session")
+def previous(sites: Sites, past: Site) -> Site:
+    """Return a site at Wagtail 7.0, without content, for tests that only look at it."""
+    site = sites.new(like=past)
+    site.travel(WAGTAIL_7_0)
     return site
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
+from tests.realworld.conftest import POSTGRESQL
 from tests.realworld.releases import WAGTAIL_7_0
 from tests.realworld.sites import Site, Sites
 
 # AddField of a NOT NULL field with a default that isn't one of the database
 BREAKING = "wagtailusers.0015_userprofile_keyboard_shortcuts"
+
+on_postgresql = pytest.mark.parametrize("sites", [POSTGRESQL], indirect=True)
 
 
 def rehearse(site: Site, *arguments: str) -> dict[str, Any]:
@@ -26,25 +31,28 @@ def breaking(document: dict[str, Any]) -> set[str]:
     }
 
 
-def test_upgrade_by_one_release(sites: Sites, past: Site, plain: Site) -> None:
-    site = sites.new(like=past)
-    site.travel(WAGTAIL_7_0)
-    before, schema = site.applied(), site.schema()
+# The rehearsals are the longest of these tests: each database has one of its own.
+@on_postgresql
+def test_upgrade_by_one_release(sites: Sites, previous: Site, plain: Site) -> None:
+    before, schema = previous.applied(), previous.schema()
 
-    document = rehearse(site)
+    document = rehearse(previous)
 
-    assert document["complete"]
     pending = plain.applied() - before
     assert {step["migration"] for step in document["steps"]} - {None} == pending
-    # Those of the site are written for a deployment with two releases.
-    found = breaking(document)
-    assert not {name for name in found if name.startswith("home.")}
-    assert (BREAKING in found) == (BREAKING in pending)
-    assert (site.applied(), site.schema()) == (before, schema)
+    judge(document)
+    assert (previous.applied(), previous.schema()) == (before, schema)
 
 
 def test_upgrade_from_the_files_alone(site: Site) -> None:
     targets = [f"--from={app}.{name}" for app, name in WAGTAIL_7_0.items()]
-    document = rehearse(site, *targets)
+    judge(rehearse(site, *targets))
+
+
+def judge(document: dict[str, Any]) -> None:
     assert document["complete"]
-    assert not {name for name in breaking(document) if name.startswith("home.")}
+    found = breaking(document)
+    # Those of the site are written for a deployment with two releases.
+    assert not {name for name in found if name.startswith("home.")}
+    rehearsed = {step["migration"] for step in document["steps"]}
+    assert (BREAKING in found) == (BREAKING in rehearsed)
