@@ -282,6 +282,35 @@ def test_stages_of_code_that_are_known() -> None:
     assert not codes(overridden)
 
 
+def test_operations_of_a_kind_that_no_rule_covers() -> None:
+    class Refresh(Operation):
+        def state_forwards(self, app_label: str, state: Any) -> None:
+            pass
+
+        def describe(self) -> str:
+            return "Refresh"
+
+    class Staged(Refresh):
+        stage = Stage.POST_DEPLOY
+
+    def about(*operations: Operation, **attributes: Any) -> list[Finding]:
+        found = audited([AUTHOR], step(*operations, **attributes))
+        return [finding for finding in found if finding.code == "SZ012"]
+
+    [early] = about(Refresh())
+    assert early.title.startswith('"Refresh" runs before the rollout, because nobody')
+    assert f"{__name__}.{Refresh.__qualname__}" in early.why
+    assert_is_worded_well(early)
+    # It goes along with the others.
+    [late] = about(Refresh(), RemoveField("author", "name"))
+    assert late.title.startswith('"Refresh" runs after the rollout')
+    assert late.when.startswith("From the rollout on")
+    assert_is_worded_well(late)
+    assert not about(Staged())
+    assert not about(Refresh(), stage=Stage.PRE_DEPLOY)
+    assert not about(both(RunSQL("", ""), Refresh()))
+
+
 def test_transactions_that_write_and_alter() -> None:
     add = AddField("author", "age", models.IntegerField(null=True))
     fill = RunPython(lambda apps, editor: None, RunPython.noop)

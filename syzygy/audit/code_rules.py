@@ -9,7 +9,7 @@ from django.db.migrations import CreateModel, RunPython, RunSQL
 from syzygy import rules
 from syzygy.audit.base import AuditedMigration, AuditedOperation, AuditRule, Problem
 from syzygy.audit.findings import Severity
-from syzygy.audit.stage_rules import UNTIL_GONE
+from syzygy.audit.stage_rules import UNTIL_APPLIED, UNTIL_GONE
 from syzygy.constants import Stage
 from syzygy.requirements import is_opaque
 from syzygy.stages import Decision, Source, describe
@@ -32,32 +32,66 @@ class UnstagedCode(AuditRule):
     code = "SZ012"
     name = "unstaged-code"
     severity = Severity.WARNING
-    summary = "Nobody has said in which stage RunPython or RunSQL may run."
+    summary = "Nobody has said in which stage code, SQL or an unknown operation runs."
 
     def check_operation(self, operation: AuditedOperation) -> Iterator[Problem]:
-        """Report code whose stage is an assumption."""
+        """Report what has a stage only by assumption."""
         decision = operation.migration.decision
         is_assumed = (
             isinstance(decision, Decision) and decision.source is Source.INFERRED
         )
-        if not is_assumed or not _is_code(operation) or operation.state_only:
+        if not is_assumed or operation.state_only or operation.inferred:
             return
         if getattr(operation.operation, "stage", None) is not None:
             return
-        yield Problem(
-            title=(
-                f"{operation.description} runs before the rollout, because nobody has "
-                "said when"
-            ),
-            what="Whatever the code changes that the running release relies on.",
-            when=UNTIL_GONE,
-            why="Code can't be judged; it runs pre-deploy unless a stage is declared.",
-            remedy=(
-                "Declare the stage in the migration: pre-deploy if the running release "
-                "can live with what it does, post-deploy if rows that the running "
-                f"release still writes need it, too:\n{_DECLARE}"
-            ),
-        )
+        if _is_code(operation):
+            yield _unstaged_code(operation)
+        elif rules.UNKNOWN in operation.effects:
+            yield _unstaged_stranger(operation)
+
+
+def _unstaged_code(operation: AuditedOperation) -> Problem:
+    return Problem(
+        title=(
+            f"{operation.description} runs before the rollout, because nobody has said "
+            "when"
+        ),
+        what="Whatever the code changes that the running release relies on.",
+        when=UNTIL_GONE,
+        why="Code can't be judged; it runs pre-deploy unless a stage is declared.",
+        remedy=(
+            "Declare the stage in the migration: pre-deploy if the running release can "
+            "live with what it does, post-deploy if rows that the running release "
+            f"still writes need it, too:\n{_DECLARE}"
+        ),
+    )
+
+
+def _unstaged_stranger(operation: AuditedOperation) -> Problem:
+    """What to say of an operation of a kind that no rule covers."""
+    cls = type(operation.operation)
+    is_late = operation.stage is Stage.POST_DEPLOY
+    return Problem(
+        title=(
+            f"{operation.description} runs {'after' if is_late else 'before'} the "
+            "rollout, because nobody has said when, and no rule knows what it does"
+        ),
+        what=(
+            "Whatever it does not do in time for the new release."
+            if is_late
+            else "Whatever it changes that the running release relies on."
+        ),
+        when=UNTIL_APPLIED if is_late else UNTIL_GONE,
+        why=(
+            f'No rule covers "{cls.__module__}.{cls.__qualname__}", so that it goes '
+            "along with the others, and by itself before the rollout."
+        ),
+        remedy=(
+            "Declare the stage, in the migration or in the class of the operation; or "
+            'register a judge for the class (see the page "Teach it an operation"):\n'
+            f"{_DECLARE}"
+        ),
+    )
 
 
 class SqlTightens(AuditRule):

@@ -261,14 +261,19 @@ def _why_copied(operation: AuditedOperation, old: AnyField, new: AnyField) -> st
     It does for any change of a type but for more room in a text. One of up to 255 bytes
     has one byte for its length, and a character has up to four bytes:
     https://dev.mysql.com/doc/refman/8.4/en/innodb-online-ddl-operations.html
+    MariaDB copies only what had from 128 to 255 bytes, which a flag has no room for:
+    https://mariadb.com/kb/en/innodb-online-ddl-operations-with-the-instant-alter-algorithm/
     """
     if not {rules.WIDEN_TYPE, rules.NARROW_TYPE} & {*operation.effects}:
         return ""
     if rules.NARROW_TYPE in operation.effects or not new.max_length:
         return "MySQL copies it to change the type"
-    lengths = [field.max_length or 0 for field in (old, new)]
-    is_short = max(lengths) <= 63 or min(lengths) >= 64
-    return "" if is_short else "its column is stored in another form"
+    before, after = old.max_length or 0, new.max_length
+    if before > 63 or after <= 63:
+        return ""
+    if before > 31:
+        return "its column is stored in another form beyond 255 bytes"
+    return "MySQL, unlike MariaDB, stores its column in another form beyond 255 bytes"
 
 
 def _varies(expression: Any) -> bool:

@@ -13,6 +13,7 @@ from syzygy.audit.base import AuditedOperation, AuditRule, Problem
 from syzygy.audit.findings import Severity
 from syzygy.audit.stage_rules import UNTIL_APPLIED
 from syzygy.constants import Stage
+from syzygy.history import History
 from syzygy.requirements import is_opaque, operation_effects
 from syzygy.rules import Rule
 
@@ -155,9 +156,12 @@ def _without_reference(operation: AuditedOperation) -> Rule:
         return rules.REMOVE_FIELD
     free = field.clone()
     free.db_constraint = False
-    history.alter_field(*key, removal.name, free, preserve_default=True)
-    effects: Iterable[Rule] = operation_effects(removal, key[0], history)
-    history.alter_field(*key, removal.name, field, preserve_default=True)
+    without = History(history.is_swapped)
+    model = history.model(key)
+    if model is not None:
+        without.models = {key: model.clone()}
+    without.alter_field(*key, removal.name, free, preserve_default=True)
+    effects: Iterable[Rule] = operation_effects(removal, key[0], without)
     if insert_may_omit(field) and not any(
         rule is rules.REMOVE_FIELD_CONSTRAINED for rule in effects
     ):
