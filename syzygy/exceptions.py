@@ -34,3 +34,7 @@ class QuorumDissolved(RuntimeError):
 
 class BackfillError(RuntimeError):
     """A back-fill that can't be done as it is written. What it has filled stays so."""
+
+
+class RuleError(ValueError):
+    """A rule of the audit raised an error; the message is one line that names both."""

@@ -23,6 +23,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test import override_settings
 
 from syzygy.audit import configuration
+from syzygy.audit.base import AuditedMigration, AuditedOperation, AuditRule, Problem
 from syzygy.audit.catalogue import all_rules
 from syzygy.audit.formats import FORMATS
 from syzygy.checks import check_settings
@@ -315,6 +316,9 @@ def test_bad_input(project: Project, arguments: list[str], said: str) -> None:
         {"IGNORE": ["SZ012"]},
         {"RULES": "a.b"},
         {"RULES": ["nowhere.Rule"]},
+        {"RULES": ["tests.test_audit_command.Broken"]},
+        {"RULES": ["tests.test_audit_command.Nameless"]},
+        {"RULES": ["ruin.Rule"]},
         {"RULES": ["django.db.models.Model"]},
         {"RULES": ["syzygy.audit.code_rules.Irreversible"]},
         {"MIGRATE": "sometimes"},
@@ -324,6 +328,7 @@ def test_bad_input(project: Project, arguments: list[str], said: str) -> None:
     ids=str,
 )
 def test_bad_settings(project: Project, settings: Any) -> None:
+    project.write("ruin.py", "1 / 0")
     with blog(project, source(ADD), SYZYGY_AUDIT=settings):
         told = check()
         assert (told.code, told.err.count("\n")) == (2, 0)
@@ -436,6 +441,80 @@ def test_a_rule_of_the_project(project: Project) -> None:
     with blog(project, source(ADD), SYZYGY_AUDIT={"RULES": ["house.NoSlugs"]}):
         assert check().labels == ["HOUSE1 blog.0002_next"]
         assert "Slugs are banned." in check("--explain", "HOUSE1", form="text").out
+
+
+class Fragile(AuditRule):
+    """Knows no other operations than those that have a name."""
+
+    code, name, summary = "HOUSE2", "fragile", "It fails."
+
+    def check_operation(self, operation: AuditedOperation) -> Iterator[Problem]:
+        yield Problem(f"It is about {operation.operation.name}")  # type: ignore[attr-defined] # it fails
+
+
+class Broken(Fragile):
+    code = "HOUSE3"
+
+    def __init__(self, needed: str) -> None:
+        self.needed = needed
+
+
+class Nameless(Fragile):
+    code = None  # type: ignore[assignment] # somebody does that
+
+
+class Mute(AuditRule):
+    code, name = "HOUSE4", "mute"
+
+    def check_migration(self, migration: AuditedMigration) -> Iterator[Problem]:
+        yield "no problem"  # type: ignore[misc] # somebody does that
+
+
+def test_a_rule_that_fails(project: Project) -> None:
+    rules = {"RULES": [f"{__name__}.Fragile"], "IGNORE": {"*": ["HOUSE2"]}}
+    with blog(project, source(ADD), source(CODE), SYZYGY_AUDIT=rules):
+        told = check()
+        assert (told.code, told.out) == (2, "")
+        assert told.err == (
+            f'The rule "HOUSE2", which is "{__name__}.Fragile", fails at "Raw Python '
+            'operation" in migration "blog.0003_next": AttributeError: \'RunPython\' '
+            "object has no attribute 'name'"
+        )
+        # Whose rules fail nevertheless wants to deploy.
+        for arguments, code in (["--plan"], 0), (["--audit", "--plan"], 0):
+            told = migrate("--pre-deploy", *arguments)
+            assert told.code == code
+            assert told.err.startswith('The audit of this plan failed. The rule "HOU')
+        told = migrate("--pre-deploy", "--audit")
+        assert told.code == 1
+        assert told.err.endswith("Nothing is applied.")
+        assert applied() == {"0001_initial"}
+        with override_settings(SYZYGY_AUDIT={"RULES": [f"{__name__}.Mute"]}):
+            told = check()
+            assert told.code == 2
+            assert 'fails at migration "blog.0002_next": AttributeError' in told.err
+        assert migrate("--pre-deploy").code == 0
+        assert applied() == {"0001_initial", "0002_next", "0003_next"}
+
+
+def test_the_traceback_of_a_rule_that_fails(project: Project) -> None:
+    project.write(
+        "house.py",
+        "from syzygy.audit.base import AuditRule\n"
+        "class Fragile(AuditRule):\n"
+        "    code = 'HOUSE1'\n"
+        "    def check_migration(self, migration):\n"
+        "        return migration.nothing\n",
+    )
+    project.settings["SYZYGY_AUDIT"] = {"RULES": ["house.Fragile"]}
+    project.app("blog", {"0001_initial": source(CREATE)})
+    plain, full = (
+        project.manage("check_migrations", "--all", *more)
+        for more in ([], ["--traceback"])
+    )
+    assert plain.returncode == 2
+    assert len(plain.stderr.splitlines()) == 1
+    assert "return migration.nothing" in full.stderr
 
 
 def test_a_database_that_is_not_there(project: Project) -> None:

@@ -104,10 +104,10 @@ def _read_rules(value: Any, found: list[conf.Problem]) -> Iterator[AuditRule]:
     for path in value:
         try:
             rule_class = import_string(path) if isinstance(path, str) else path
-        except ImportError as error:
+        except Exception as error:  # noqa: BLE001 - importing runs anybody's code
             found.append(
                 _problem(
-                    f"names a rule that can't be imported: {error}",
+                    f"names the rule {path!r}, which can't be imported: {_said(error)}",
                     "Use the dotted path of a class.",
                 )
             )
@@ -119,7 +119,7 @@ def _read_rules(value: Any, found: list[conf.Problem]) -> Iterator[AuditRule]:
                     "Derive it from syzygy.audit.base.AuditRule.",
                 )
             )
-        elif not _CODE.fullmatch(rule_class.code) or rule_class.code in taken:
+        elif not _CODE.fullmatch(str(rule_class.code)) or rule_class.code in taken:
             found.append(
                 _problem(
                     f"has the rule {path!r}, whose code is {rule_class.code!r}",
@@ -128,7 +128,19 @@ def _read_rules(value: Any, found: list[conf.Problem]) -> Iterator[AuditRule]:
             )
         else:
             taken.add(rule_class.code)
-            yield rule_class()
+            try:
+                yield rule_class()
+            except Exception as error:  # noqa: BLE001 - anybody's code, too
+                found.append(
+                    _problem(
+                        f"has the rule {path!r}, which can't be made: {_said(error)}",
+                        "It has to take no arguments.",
+                    )
+                )
+
+
+def _said(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _read_ignored(

@@ -18,9 +18,9 @@ from django.db.migrations.operations import (
 from django.db.migrations.operations.base import Operation
 
 from syzygy.audit.base import AuditedMigration, AuditedOperation, AuditRule, Problem
-from syzygy.audit.findings import Finding
+from syzygy.audit.findings import Finding, Severity
 from syzygy.constants import Stage
-from syzygy.exceptions import AmbiguousStage
+from syzygy.exceptions import AmbiguousStage, RuleError
 from syzygy.graph import MigrationKey
 from syzygy.history import History, ModelKey
 from syzygy.requirements import is_opaque, operation_effects
@@ -119,15 +119,43 @@ def _look(
         for part in parts(audited, position, operation, history):
             audited.parts.append(part)
             for rule in rules:
-                for problem in rule.check_operation(part):
-                    yield _finding(rule, problem, audited, position)
+                yield from _ask(rule, part)
             is_real = not part.state_only and any(r.has_effect for r in part.effects)
             has_effect = has_effect or is_real
         history.origin = subject.key if has_effect else None
         history.advance(operation, label)
     for rule in rules:
-        for problem in rule.check_migration(audited):
-            yield _finding(rule, problem, audited, None)
+        yield from _ask(rule, audited)
+
+
+def _ask(
+    rule: AuditRule, subject: AuditedOperation | AuditedMigration
+) -> Iterator[Finding]:
+    """What a rule finds. Raises :class:`RuleError`, as it may be anybody's code."""
+    problems: Iterable[Problem]
+    try:
+        if isinstance(subject, AuditedMigration):
+            problems = rule.check_migration(subject)
+        else:
+            problems = rule.check_operation(subject)
+        for problem in problems:
+            yield _finding(rule, problem, subject)
+    except Exception as error:
+        raise RuleError(_complaint(rule, subject, error)) from error
+
+
+def _complaint(
+    rule: AuditRule, subject: AuditedOperation | AuditedMigration, error: Exception
+) -> str:
+    cls = type(rule)
+    where = f'migration "{subject}"'
+    if isinstance(subject, AuditedOperation):
+        where = f'{subject.description} in migration "{subject.migration}"'
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    return (
+        f'The rule "{rule.code}", which is "{cls.__module__}.{cls.__qualname__}", '
+        f"fails at {where}: {said}"
+    )
 
 
 def parts(
@@ -203,22 +231,24 @@ def _walk(
 
 
 def _finding(
-    rule: AuditRule,
-    problem: Problem,
-    audited: AuditedMigration,
-    position: int | None,
+    rule: AuditRule, problem: Problem, subject: AuditedOperation | AuditedMigration
 ) -> Finding:
-    operations = audited.migration.operations
+    position, operation = None, ""
+    if isinstance(subject, AuditedMigration):
+        audited = subject
+    else:
+        audited, position = subject.migration, subject.position
+        operation = describe(audited.migration.operations[position])
     return Finding(
         code=rule.code,
         name=rule.name,
         title=problem.title,
-        severity=problem.severity or rule.severity,
+        severity=Severity(problem.severity or rule.severity),
         app_label=audited.migration.app_label,
         migration=audited.migration.name,
         stage=audited.stage,
         position=position,
-        operation="" if position is None else describe(operations[position]),
+        operation=operation,
         what=problem.what,
         when=problem.when,
         why=problem.why,

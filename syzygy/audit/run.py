@@ -20,7 +20,7 @@ from syzygy.audit.release import (
     sifted,
 )
 from syzygy.audit.selection import Scene, Selection
-from syzygy.exceptions import AmbiguousStage
+from syzygy.exceptions import AmbiguousStage, RuleError
 from syzygy.git import GitError
 from syzygy.graph import MigrationKey
 from syzygy.history import History
@@ -29,7 +29,7 @@ from syzygy.rehearsal.start import StartError
 from syzygy.stages import Decision, Source, decide
 
 # Why there may be no audit: each has a message of one line for people.
-REASONS = (GitError, StartError)
+REASONS = (GitError, RuleError, StartError)
 
 
 def run(order: Selection, *, strict: bool = False, with_sql: bool = False) -> Audit:

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management import CommandError
 
 from syzygy import conf
+from syzygy.exceptions import RuleError
 
 if TYPE_CHECKING:
     from syzygy.audit.findings import Finding
@@ -38,12 +39,20 @@ def heed_audit(
     from syzygy.audit.release import audit_release
 
     configured = configuration.read()
-    audit = audit_release(stager, vendor, configured)
+    refuses = refuses or configured.migrate == "refuse"
+    try:
+        audit = audit_release(stager, vendor, configured)
+    except RuleError as error:
+        told = f"The audit of this plan failed. {error}"
+        if refuses and not options.get("plan"):
+            raise CommandError(f"{told}\nNothing is applied.") from error
+        warn(told)
+        return
     found = [finding for finding in audit.findings if finding.is_breaking]
     if not found:
         return
     told = "\n".join([*map(_line, found), _MORE])
-    if (refuses or configured.migrate == "refuse") and not options.get("plan"):
+    if refuses and not options.get("plan"):
         raise CommandError(f"The audit refuses this plan; nothing is applied.\n{told}")
     if options["verbosity"] >= 1:
         warn(told)
