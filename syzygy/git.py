@@ -17,6 +17,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from syzygy.hosting import one_line
+
 # Settings for those who run git, rather than what git tells its hooks and itself of the
 # repository at hand: a pre-commit hook has GIT_DIR, which would overrule the folder.
 _KEPT = (
@@ -296,5 +298,4 @@ def _line(stderr: bytes) -> str:
 
 
 def _quoted(ref: str) -> str:
-    """The ref in one line, even if it has control characters."""
-    return '"' + "".join(c if c.isprintable() else repr(c)[1:-1] for c in ref) + '"'
+    return f'"{one_line(ref)}"'

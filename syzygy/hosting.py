@@ -7,9 +7,14 @@ below the top of the repository.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from syzygy.locations import Location
+
+# https://github.com/actions/runner/blob/main/src/Runner.Common/ActionCommand.cs: what
+# is before it goes.
+_COMMAND = re.compile(r"^(\s*)::(?=[^\n]*::)", re.MULTILINE)
 
 
 def hosted_path(path: str) -> str:
@@ -45,8 +50,23 @@ def github_annotation(
     return f"::{kind} {shown}::{_escaped(text)}"
 
 
+def one_line(text: str) -> str:
+    """Text that is one line of a log, whatever is in it, and is seen as it is."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def no_commands(text: str) -> str:
+    """Lines of text none of which GitHub's runner takes for a workflow command.
+
+    It looks for these in whatever a step prints.
+    """
+    return _COMMAND.sub(r"\1: :", text)
+
+
 def _escaped(text: str, marks: str = "") -> str:
     """What GitHub's runner turns back: percent signs, ends of lines, and ``marks``."""
+    # Names of files needn't be text.
+    text = text.encode(errors="backslashreplace").decode()
     for mark in "%\r\n" + marks:
         text = text.replace(mark, f"%{ord(mark):02X}")
     return text

@@ -6,12 +6,15 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import hypothesis
 import pytest
+from django.core.management.base import OutputWrapper
+from django.core.management.color import no_style
 from django.test import override_settings
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +26,7 @@ from syzygy.audit.catalogue import all_rules, page_of
 from syzygy.audit.findings import Audit, Finding, Planned, Severity, Suppressed
 from syzygy.audit.formats import github, gitlab, markdown, sarif
 from syzygy.locations import Location
+from syzygy.management import audit_report
 from tests.properties import examples
 
 SCHEMA = json.loads(
@@ -173,6 +177,47 @@ def test_github_when_nothing_was_found() -> None:
     assert github.render(Audit("a", "sqlite")) == "Nothing to audit in a."
 
 
+def commands_in_the_log(text: str) -> list[str]:
+    """Return what the runner of GitHub takes for commands in what a step prints."""
+    lines = [line.lstrip() for line in re.split("\r\n|\r|\n", text)]
+    return [line for line in lines if re.match("::.*::", line)]
+
+
+PWN = "\n::error file=x::pwn"
+# At the end of a line of the terminal, so that what follows begins the next one.
+LATE = f"{'a' * 60} {'b' * 15} ::stop-commands::pwn"
+HOSTILE_FINDING = BREAKING._replace(
+    title=f"A{PWN}",
+    migration=f"0002_\udcff\x1b[31m{PWN}",
+    operation=f"B{PWN}",
+    location=Location(f"0002_\udcff{PWN}.py", 1),
+    what=LATE,
+    when=f"C{PWN}",
+    why=f"D\r::error ::pwn{PWN}",
+    remedy=f"E\n    {PWN}\n    x",
+    sql=(f"SELECT{PWN}", "SELECT a\n  ::int"),
+)
+
+
+def test_no_log_has_a_command_that_is_not_ours() -> None:
+    audit = replace(AUDIT, scope=f"x{PWN}", findings=(HOSTILE_FINDING,))
+    out = StringIO()
+    audit_report.write(audit, OutputWrapper(out), no_style())
+    text = out.getvalue()
+    assert commands_in_the_log(text) == []
+    assert "\x1b" not in text
+    assert text.startswith("BREAKING SZ004 blog.0002_\\udcff\\x1b[31m\\n::error file")
+    assert "::int" in text
+    told = github.render(audit)
+    assert len(commands_in_the_log(told)) == len(commands(told)) == 1
+    assert commands_in_the_log(markdown.render(audit)) == []
+    # Each of these can be written, whatever the encoding can't.
+    for rendered in (text, told, markdown.render(audit)):
+        assert rendered.encode()
+    assert json.loads(gitlab.render(audit))[0]["location"]["path"].endswith(f"{PWN}.py")
+    log(audit)
+
+
 @FEW
 @given(AUDITS)
 def test_github_takes_nothing_for_a_command(audit: Audit) -> None:
@@ -180,8 +225,10 @@ def test_github_takes_nothing_for_a_command(audit: Audit) -> None:
     assert len(commands(text)) == len(audit.findings)
     assert len(text.splitlines()) >= len(audit.findings) + 1
     for finding, (_, values, said) in zip(audit.findings, commands(text), strict=True):
-        assert values["title"] == f"{finding.code} {finding.name}"
-        assert said.startswith(f"{finding.title}.\n")
+        title = f"{finding.code} {finding.name}"
+        assert values["title"] == title.encode(errors="backslashreplace").decode()
+        text = finding.title.encode(errors="backslashreplace").decode()
+        assert said.startswith(f"{text}.\n")
 
 
 def test_paths_are_those_of_the_repository(subfolder: Path) -> None:

@@ -10,6 +10,7 @@ from django.core.management.base import OutputWrapper
 from django.core.management.color import Style
 
 from syzygy.audit.findings import Audit, Finding, Severity
+from syzygy.hosting import no_commands, one_line
 
 _WIDTH = 88
 _INDENT = 10
@@ -34,11 +35,11 @@ def write(audit: Audit, stdout: OutputWrapper, style: Style) -> None:
 def verdict(audit: Audit) -> str:
     """What it comes to, in one line."""
     if audit.is_release and not audit.plan and not audit.findings:
-        return f"Nothing to audit in {audit.scope}."
+        return one_line(f"Nothing to audit in {audit.scope}.")
     breaking = counted(audit.count(Severity.BREAKING), "breaking finding")
     warnings = counted(audit.count(Severity.WARNING), "warning")
     suppressed = f", {len(audit.suppressed)} suppressed" if audit.suppressed else ""
-    return f"{breaking}, {warnings}{suppressed}, in {audit.scope}."
+    return one_line(f"{breaking}, {warnings}{suppressed}, in {audit.scope}.")
 
 
 def counted(number: int, noun: str) -> str:
@@ -49,25 +50,23 @@ def counted(number: int, noun: str) -> str:
 def heading(finding: Finding) -> str:
     """The one line that tells most of a finding."""
     severity = finding.severity.value.upper()
-    return f"{severity} {finding.code} {finding.label}: {finding.title}"
+    return one_line(f"{severity} {finding.code} {finding.label}: {finding.title}")
 
 
 def _write_finding(finding: Finding, stdout: OutputWrapper, paint: Any) -> None:
     stdout.write(paint(heading(finding)))
     for name, text in _rows(finding):
-        first, *rest = text.split("\n")
-        stdout.write(
-            textwrap.fill(
-                first,
-                _WIDTH,
-                initial_indent=f"  {name:{_INDENT - 2}}",
-                subsequent_indent=" " * _INDENT,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
+        first, *rest = map(one_line, text.split("\n"))
+        lines = textwrap.fill(
+            first,
+            _WIDTH,
+            initial_indent=f"  {name:{_INDENT - 2}}",
+            subsequent_indent=" " * _INDENT,
+            break_long_words=False,
+            break_on_hyphens=False,
         )
-        for line in rest:
-            stdout.write(" " * _INDENT + line)
+        for line in [lines, *(" " * _INDENT + line for line in rest)]:
+            stdout.write(no_commands(line))
     stdout.write("")
 
 
@@ -75,7 +74,7 @@ def _rows(finding: Finding) -> Iterator[tuple[str, str]]:
     place = finding.location
     stage = f", {finding.stage.label}" if finding.stage else ""
     if place.path:
-        yield "where", f"{place.path}:{place.line}{stage}"
+        yield "where", one_line(f"{place.path}:{place.line}{stage}")
     yield "breaks", finding.what
     yield "when", finding.when
     yield "why", finding.why

@@ -65,6 +65,9 @@ def _is_off(*, refuses: bool) -> bool:
 
 
 def _line(finding: Finding) -> str:
+    # Not imported at the top: most plans are found to be fine.
+    from syzygy.hosting import one_line
+
     place = finding.location
     where = f" ({place.path}:{place.line})" if place.path else ""
-    return f"{finding.code} {finding.label}: {finding.title}{where}"
+    return one_line(f"{finding.code} {finding.label}: {finding.title}{where}")

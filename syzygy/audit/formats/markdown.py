@@ -15,7 +15,7 @@ from itertools import groupby
 from syzygy.audit.findings import Audit, Finding, Planned
 from syzygy.audit.formats.common import paragraphs
 from syzygy.constants import Stage
-from syzygy.hosting import hosted_path
+from syzygy.hosting import hosted_path, no_commands
 from syzygy.locations import Location
 from syzygy.management.audit_report import verdict
 
@@ -174,7 +174,7 @@ def _prose(text: str) -> str:
     line = re.sub(r"([\\`*_\[\]~$#])", r"\\\1", _line(text))
     line = escape(line, quote=False).replace("|", "&#124;")
     # At the beginning these make a list, a heading, or an order to GitLab: "/close".
-    line = re.sub(r"^(\d*)([/+=.)-])", lambda m: m[1] + _entity(m[2]), line)
+    line = re.sub(r"^(\d*)([/+=.:)-])", lambda m: m[1] + _entity(m[2]), line)
     # What follows isn't somebody to notify then, nor an address.
     return line.replace("@", "@\u200b").replace("://", ":\u200b//")
 
@@ -191,7 +191,7 @@ def _fenced(text: str, language: str = "") -> str:
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(longest + 1, 3)
     shown = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
-    return f"{fence}{language}\n{shown}\n{fence}"
+    return f"{fence}{language}\n{no_commands(shown)}\n{fence}"
 
 
 def _line(text: str) -> str:
