@@ -82,8 +82,20 @@ class Repository:
             raise GitError(self._why_no_commit(ref))
         return commit
 
+    def tree(self, tree: str) -> str:
+        """The id of the tree that an id, a commit or an expression stands for.
+
+        Raises :class:`GitError` if there is none.
+        """
+        found = None
+        if tree and not tree.startswith("-") and "\0" not in tree:
+            found = self._parse(f"{tree}^{{tree}}")
+        if found is None:
+            raise GitError(f'There is no tree {_quoted(tree)} in "{self.root}".')
+        return found
+
     def files(self, commit: str, suffix: str = "") -> dict[str, Blob]:
-        """The files of a commit whose names end so, by their paths below the root.
+        """The files of a commit or a tree whose names end so, by their paths in it.
 
         Those of submodules aren't among them.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db.migrations import Migration
 
@@ -56,6 +56,17 @@ def path_of(migration: Migration) -> str:
     return getattr(module, "__file__", None) or ""
 
 
+def source_of(migration: Migration) -> bytes:
+    """What is in the file, as it was imported; empty if that can't be read."""
+    module = sys.modules.get(type(migration).__module__)
+    loader: Any = getattr(getattr(module, "__spec__", None), "loader", None)
+    try:
+        # Not from the file itself, which an index of git may have in another version.
+        return bytes(loader.get_data(path_of(migration)))
+    except (AttributeError, OSError):
+        return b""
+
+
 def definition(migration: Migration) -> Definition:
     """What defines a migration, as far as it can be found and read."""
     # Not imported at the top: most commands never get here.
@@ -64,12 +75,10 @@ def definition(migration: Migration) -> Definition:
     path = path_of(migration)
     if not path:
         return Definition()
-    source = b""
+    source = source_of(migration)
     try:
-        with open(path, "rb") as file:
-            source = file.read()
         tree = ast.parse(source)
-    except (OSError, SyntaxError, ValueError):
+    except (SyntaxError, ValueError):
         return Definition(_shown(path), source, 1)
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == "Migration":

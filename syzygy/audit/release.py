@@ -18,7 +18,7 @@ from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousPlan, AmbiguousStage
 from syzygy.graph import MigrationKey
 from syzygy.history import History
-from syzygy.locations import definition, path_of
+from syzygy.locations import definition, source_of
 from syzygy.management.stager import PlanStager
 from syzygy.stages import Decision, Source
 
@@ -162,9 +162,4 @@ def _order(finding: Finding) -> tuple[int, int]:
 
 def _has_mark(migration: Migration) -> bool:
     """Whether there may be a comment for the audit in the file of a migration."""
-    path = path_of(migration)
-    try:
-        with open(path, "rb") as file:
-            return suppressions.MARK in file.read()
-    except OSError:
-        return False
+    return suppressions.MARK in source_of(migration)

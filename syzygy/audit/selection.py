@@ -11,11 +11,13 @@ from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
+from django.db.migrations.exceptions import NodeNotFoundError
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.utils import Error
 
 from syzygy import conf
+from syzygy.audit import trees
 from syzygy.graph import MigrationKey, baselined, topological
 from syzygy.management.executor import loading
 from syzygy.rehearsal.start import present_at, with_replaced, would_be_created
@@ -28,13 +30,15 @@ class Selection:
     """What to audit.
 
     Without more it is what isn't applied in the database ``alias``; with ``since`` what
-    isn't there at that git ref; with ``everything`` all there is, each migration as if
+    isn't there at that git ref, or what a commit of the git ``tree`` would bring, with
+    what it edits; with ``everything`` all there is, each migration as if
     it were a release of its own. Findings about other migrations than the ``targets``
     (app labels, or "app_label.migration_name") are left out, if there are any.
     """
 
     alias: str = DEFAULT_DB_ALIAS
     since: str | None = None
+    tree: str | None = None
     everything: bool = False
     targets: Sequence[str] = ()
 
@@ -43,6 +47,8 @@ class Selection:
         """What is audited, in words."""
         if self.everything:
             return "all migrations, each on its own"
+        if self.tree is not None:
+            return f'what a commit would bring to "{self.since}"'
         if self.since is not None:
             return f'the migrations since "{self.since}"'
         return f'the migrations to apply to "{self.alias}"'
@@ -87,14 +93,19 @@ def find(selection: Selection) -> Scene:
     ref, and :class:`InconsistentMigrationHistory`.
     """
     connection = connections[selection.alias]
-    if selection.since is not None:
-        applied: Collection[MigrationKey] = present_at(selection.since)
+    tree = trees.Tree()
+    applied: Collection[MigrationKey]
+    if selection.since is not None and selection.tree is not None:
+        tree = trees.compare(selection.since, selection.tree)
+        applied = tree.present
+    elif selection.since is not None:
+        applied = present_at(selection.since)
     elif selection.everything or would_be_created(connection):
         applied = ()
     else:
         return _pending(connection)
-    with loading():
-        loader = _OfflineLoader(applied)
+    with loading(), trees.imported(tree):
+        loader = _load(applied, tree)
     nodes, node_map = loader.graph.nodes, loader.graph.node_map
     order = topological(
         sorted(nodes), lambda key: [node.key for node in node_map[key].parents]
@@ -105,15 +116,36 @@ def find(selection: Selection) -> Scene:
     return Scene(Planner(loader, connection), plan)
 
 
+def _load(applied: Collection[MigrationKey], tree: trees.Tree) -> MigrationLoader:
+    try:
+        return _OfflineLoader(applied, tree)
+    except NodeNotFoundError as error:
+        if error.node not in tree.untracked or error.origin is None:
+            raise
+        raise CommandError(
+            f'Migration "{error.origin}" needs "{".".join(error.node)}", which is not '
+            'to be committed: add that, too, with "git add".'
+        ) from error
+
+
 class _OfflineLoader(MigrationLoader):
     """Takes migrations for applied that it is told, rather than what a database has.
 
-    Whether those that others replace count is then decided as ever.
+    Whether those that others replace count is then decided as ever. Those that there
+    are, are the tree's.
     """
 
-    def __init__(self, applied: Collection[MigrationKey]) -> None:
+    def __init__(self, applied: Collection[MigrationKey], tree: trees.Tree) -> None:
         self._told = applied
+        self._tree = tree
         super().__init__(None)
+
+    def load_disk(self) -> None:
+        """Django's, and what the tree doesn't have of it, or has besides."""
+        super().load_disk()
+        for key in self._tree.untracked:
+            self.disk_migrations.pop(key, None)
+        self.disk_migrations.update(self._tree.load_missing())
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "applied_migrations" and value is not None:

@@ -36,12 +36,14 @@ _BLOCK = """\
     git rev-parse --quiet --verify HEAD >/dev/null || exit 0
     if git rev-parse --quiet --verify MERGE_HEAD >/dev/null; then exit 0; fi
     if git diff --cached --quiet --no-ext-diff HEAD -- '*.py'; then exit 0; fi
+    # What is to be committed, which the files may not be; git writes that tree anyway.
+    tree=$(git write-tree) || exit 1
     cd -- {folder} 2>/dev/null || exit 0
 {needs}    python={python}
     [ -x "$python" ] || python=python
     command -v "$python" >/dev/null || python=python3
     unset $(git rev-parse --local-env-vars)
-    exec "$python" {arguments} </dev/null >&2
+    exec "$python" {arguments} --tree "$tree" </dev/null >&2
 ) || {{
     printf '%s\\n' {hint} >&2
     exit 1
@@ -78,11 +80,12 @@ class Audit:
 
     @property
     def command(self) -> str:
-        """The line for a shell that audits what HEAD doesn't have."""
-        line = shlex.join([self.python, *self.arguments])
-        if self.folder == ".":
-            return line
-        return f"cd {shlex.quote(_relative(self.folder))} && {line}"
+        """The line for a shell that audits what a commit brings."""
+        parts = ["tree=$(git write-tree)"]
+        if self.folder != ".":
+            parts.append(f"cd {shlex.quote(_relative(self.folder))}")
+        parts.append(f'{shlex.join([self.python, *self.arguments])} --tree "$tree"')
+        return " && ".join(parts)
 
     @property
     def block(self) -> bytes:

@@ -173,12 +173,12 @@ def present_at(ref: str, folder: str | None = None) -> set[MigrationKey]:
     blobs = repository.files(repository.commit(ref), ".py")
     present: set[MigrationKey] = set()
     own, unseen = [], []
-    then = _by_folder(blobs)
+    then = by_folder(blobs)
     for app_config in apps.get_app_configs():
         here = migration_folder(app_config) or _emptied_folder(app_config)
         if here is None:
             continue
-        if _is_elsewhere(app_config, here, repository):
+        if is_elsewhere(app_config, here, repository):
             present |= {(here.app_label, name) for name in here.names}
             continue
         found: dict[str, str] = {}
@@ -205,7 +205,7 @@ def _emptied_folder(app_config: AppConfig) -> MigrationFolder | None:
     return MigrationFolder(app_config.label, package, (usual,), ())
 
 
-def _by_folder(blobs: Iterable[str]) -> dict[str, dict[str, str]]:
+def by_folder(blobs: Iterable[str]) -> dict[str, dict[str, str]]:
     """The paths of the files that may be migrations, by folder and module name."""
     found: dict[str, dict[str, str]] = {}
     for path in blobs:
@@ -217,7 +217,7 @@ def _by_folder(blobs: Iterable[str]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _is_elsewhere(
+def is_elsewhere(
     app_config: AppConfig, folder: MigrationFolder, repository: Repository
 ) -> bool:
     """Whether the migrations aren't the repository's.

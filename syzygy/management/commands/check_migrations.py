@@ -59,6 +59,14 @@ class Command(BaseCommand):
             ),
         )
         parser.add_argument(
+            "--tree",
+            metavar="TREE",
+            help=(
+                "With --since: audit what a commit of this git tree would bring, what "
+                "it edits included, rather than what the files hold. For hooks."
+            ),
+        )
+        parser.add_argument(
             "--database",
             default=DEFAULT_DB_ALIAS,
             choices=tuple(connections),
@@ -117,9 +125,15 @@ class Command(BaseCommand):
                 f"{', '.join(options['targets'])}.",
                 returncode=USAGE,
             )
+        if options["tree"] is not None and options["since"] is None:
+            raise CommandError(
+                "--tree is what a commit would have: add --since HEAD.",
+                returncode=USAGE,
+            )
         selection = Selection(
             alias=options["database"],
             since=options["since"],
+            tree=options["tree"],
             everything=options["everything"],
             targets=options["targets"],
         )
