@@ -12,7 +12,13 @@ import pytest
 
 from syzygy.git import Blob, GitError, Repository
 
-CONFIG = ["user.name=A", "user.email=a@example.com", "init.defaultBranch=main"]
+CONFIG = [
+    "user.name=A",
+    "user.email=a@example.com",
+    "init.defaultBranch=main",
+    # None of the samples of hooks, which take longer to remove than the rest.
+    "init.templateDir=",
+]
 
 
 def run_git(folder: Path, *arguments: str) -> str:
