@@ -294,7 +294,9 @@ def test_levels(project: Project) -> None:
         (["blog.0009"], 'no migration whose name begins with "0009"'),
         (["blog.0"], "write more of the name"),
         (["--explain", "SZ999"], 'There is no rule "SZ999"'),
+        (["--explain", ""], 'There is no rule ""'),
         (["--output", "/nowhere/report"], "can't be written to"),
+        (["--output", ""], 'can\'t be written to ""'),
     ],
     ids=str,
 )
@@ -337,11 +339,27 @@ def test_bad_settings(project: Project, settings: Any) -> None:
         assert (problem.id, problem.obj) == ("syzygy.E002", "SYZYGY_AUDIT")
 
 
-def test_an_unknown_format_is_wrong_usage(project: Project) -> None:
-    project.app("blog", {"0001_initial": source(CREATE)})
-    result = project.manage("check_migrations", "--format", "nonsense")
-    assert result.returncode == 2
-    assert "nonsense" in result.stderr
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--format=nonsense"],
+        ["--fail-level=bad"],
+        ["--database=nowhere"],
+        ["--since=HEAD", "--all"],
+        ["--unknown"],
+    ],
+    ids=str,
+)
+def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """As "manage.py" tells of it."""
+    command = load_command_class("syzygy", "check_migrations")
+    with pytest.raises(SystemExit) as caught:
+        command.run_from_argv(["manage.py", "check_migrations", *arguments])
+    told = capsys.readouterr()
+    assert (caught.value.code, told.out) == (2, "")
+    assert told.err.startswith("manage.py check_migrations: error: ")
+    assert arguments[-1].partition("=")[0] in told.err
+    assert told.err.count("\n") == 1
 
 
 # Suppressions

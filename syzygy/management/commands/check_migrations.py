@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from argparse import SUPPRESS
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,14 @@ class Command(BaseCommand):
     )
     # What the checks find wrong with stages is the audit's to tell, in its own way.
     requires_system_checks = []
+
+    def create_parser(
+        self, prog_name: str, subcommand: str, **kwargs: Any
+    ) -> CommandParser:
+        """Django's, which tells of a mistake without a page of usage before it."""
+        return super().create_parser(
+            prog_name, subcommand, **{"usage": SUPPRESS, **kwargs}
+        )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add what to audit, how strictly, and how to tell of it."""
@@ -138,7 +147,8 @@ class Command(BaseCommand):
             targets=options["targets"],
         )
         try:
-            if code := options["explain"]:
+            if options["explain"] is not None:
+                code = options["explain"]
                 self._tell(explain(code, configuration.read().rules), options)
                 return
             # What migrations print when they are imported is no part of the report.
@@ -176,7 +186,7 @@ class Command(BaseCommand):
         if options["format"] != "text":
             render = import_string(FORMATS[options["format"]])
             self._tell(render(audit), options)
-        elif options["output"]:
+        elif options["output"] is not None:
             text = StringIO()
             audit_report.write(audit, OutputWrapper(text), no_style())
             self._tell(text.getvalue(), options)
@@ -186,7 +196,7 @@ class Command(BaseCommand):
     def _tell(self, text: str, options: dict[str, Any]) -> None:
         """Write to the file that is asked for, or to the standard output."""
         path = options["output"]
-        if not path:
+        if path is None:
             self.stdout.write(text)
             return
         try:
