@@ -142,7 +142,7 @@ def _compare(
     if old.many_to_many or new.many_to_many:
         yield from _compare_m2m(table_of, old, new)
         return
-    if _column(name, old) != _column(name, new):
+    if column_name(name, old) != column_name(name, new):
         yield rules.RENAME_COLUMN
     if _generated(old) != _generated(new):
         yield rules.CHANGE_GENERATED
@@ -237,7 +237,8 @@ def _arguments(field: AnyField) -> str:
     return repr((args, sorted(kwargs.items())))
 
 
-def _column(name: str, field: AnyField) -> str:
+def column_name(name: str, field: AnyField) -> str:
+    """The name of the column of a field of that name, before a database shortens it."""
     default = f"{name}_id" if isinstance(field, ForeignKey) else name
     return field.db_column or default
 

@@ -84,6 +84,49 @@ def test_the_audit_and_the_rehearsal_agree(case: Case, stage: Stage) -> None:
     assert agrees == (f"{case}-{stage.name}" not in KNOWN), codes
 
 
+POSTS = (
+    model("Author", id=models.AutoField(primary_key=True)),
+    model("Post", title=text(), author=to("author", related_name="posts")),
+)
+LATER = Stage.POST_DEPLOY
+
+
+@pytest.mark.parametrize(
+    ("operation", "stage", "expected"),
+    [
+        (
+            AlterField("author", "id", models.BigAutoField(primary_key=True)),
+            Stage.PRE_DEPLOY,
+            {"SZ006"},
+        ),
+        (
+            RunSQL("CREATE UNIQUE INDEX u ON blog_post (title)", RunSQL.noop),
+            LATER,
+            set(),
+        ),
+        (
+            AlterField(
+                "post",
+                "author",
+                models.OneToOneField("blog.author", models.CASCADE),
+            ),
+            LATER,
+            set(),
+        ),
+    ],
+    ids=["primary key", "sql", "rows"],
+)
+def test_where_they_are_known_to_disagree(
+    operation: Operation, stage: Stage, expected: set[str], project: Project
+) -> None:
+    """The documentation has more of these."""
+    deployed = Deployed((operation,), stage)
+    found = audited(POSTS, deployed.attributes, vendor=VENDORS[UNDER_TEST])
+    assert breaking(found) == expected
+    rehearsal = rehearsed(project, POSTS, deployed)
+    assert bool(of(rehearsal, BREAKS)) != bool(expected), rehearsal.findings
+
+
 @pytest.mark.parametrize("case", [case for case in ALL if case.instead], ids=str)
 def test_the_audit_passes_the_way_out(case: Case) -> None:
     found = audited(

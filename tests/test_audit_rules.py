@@ -231,6 +231,84 @@ def test_the_removal_of_a_foreign_key() -> None:
     assert "SZ009" in codes(audited([AUTHOR, POST, nullable, together], remove))
 
 
+def state(*operations: Operation) -> dict[str, Any]:
+    return step(SeparateDatabaseAndState([], list(operations)))
+
+
+def test_references_of_what_goes_from_the_models_alone() -> None:
+    before = [AUTHOR, POST]
+    [stays] = audited(before, state(DeleteModel("Post")))
+    assert (stays.code, stays.effect) == ("SZ010", "delete-model-relations")
+    assert stays.when.startswith("From the rollout on, until it goes from the database")
+    assert {"SZ010", "SZ011"} == {*codes(audited(before, state(REMOVE_AUTHOR)))}
+    loose = AlterField(
+        "post",
+        "author",
+        models.ForeignKey("blog.author", CASCADE, null=True, db_constraint=False),
+    )
+    assert not codes(audited([*before, loose], state(REMOVE_AUTHOR)))
+    # Where SQL drops it after the rollout it stays until then.
+    dropped = both(RunSQL("DROP TABLE blog_post", ""), DeleteModel("Post"))
+    assert codes(audited(before, step(dropped))) == ["SZ010"]
+    late = both(DeleteModel("Post"), DeleteModel("Post"))
+    assert codes(audited(before, step(late))) == ["SZ010"]
+
+
+REMOVE_AUTHOR = RemoveField("post", "author")
+
+
+def test_what_goes_from_the_models_to_another_model_or_field() -> None:
+    article = model("Article", author=models.ForeignKey("blog.author", CASCADE))
+    article.options["db_table"] = "blog_post"
+    delete = DeleteModel("Post")
+    for steps_ in (
+        [state(article, delete)],
+        [state(delete, article)],
+        [state(delete), state(article)],
+        [state(article), state(delete)],
+    ):
+        assert not codes(audited([AUTHOR, POST], *steps_))
+    assert not codes(audited([AUTHOR, POST, article], state(delete)))
+    renamed = AddField(
+        "post",
+        "writer",
+        models.ForeignKey("blog.author", CASCADE, db_column="author_id"),
+    )
+    assert not codes(audited([AUTHOR, POST], state(REMOVE_AUTHOR, renamed)))
+    tags = model("Tag", posts=models.ManyToManyField("blog.post"))
+    through = model(
+        "TagPost",
+        tag=models.ForeignKey("blog.tag", CASCADE),
+        post=models.ForeignKey("blog.post", CASCADE),
+    )
+    before = [AUTHOR, POST, tags]
+    remove = RemoveField("tag", "posts")
+    assert codes(audited(before, state(remove))) == ["SZ010"]
+    assert codes(audited(before, state(remove, through))) == ["SZ010"]
+    through.options["db_table"] = "blog_tag_posts"
+    assert not codes(audited(before, state(remove, through)))
+
+
+def test_a_stage_that_cannot_be_told_is_always_breaking() -> None:
+    """As "migrate --pre-deploy" refuses to run then."""
+    add = AddField("author", "age", models.IntegerField(null=True))
+    remove = RemoveField("author", "name")
+    mixed = SeparateDatabaseAndState(
+        [add, remove], [AlterField("author", "name", text(db_column="other"))]
+    )
+    assert breaking(audited([AUTHOR], step(mixed))) == {"SZ002"}
+    wide, narrow = (
+        models.DecimalField(max_digits=8, decimal_places=places) for places in (4, 2)
+    )
+    before = [model("Price", amount=wide)]
+    for vendor in VENDORS:
+        change = AlterField("price", "amount", narrow)
+        found = audited(before, step(change), vendor=vendor)
+        assert breaking(found) == {"SZ006"}
+        found = audited(before, step(change, stage=Stage.PRE_DEPLOY), vendor=vendor)
+        assert breaking(found) == ({"SZ006"} if vendor != "sqlite" else set())
+
+
 def test_a_model_that_the_new_release_has_forgotten() -> None:
     removed = step(RemoveField("post", "title"), DeleteModel("Post"))
     assert not breaking(audited([AUTHOR, POST], removed))

@@ -43,7 +43,9 @@ class AuditedMigration:
     ``stage`` is when it runs: ``None`` if the ``decision`` is that this can't be told.
     ``vendor`` is Django's name of the database: "postgresql", "mysql" for MariaDB, too.
     ``gone`` are the models that the same release deletes: the new one knows nothing of
-    them. ``parts`` are those of all its operations; their history has moved on.
+    them. ``heirs`` are the names of tables, and the models and columns, that models get
+    in the state alone: it may have taken them from others. ``parts`` are those of all
+    its operations; their history has moved on.
     """
 
     migration: Migration
@@ -51,6 +53,7 @@ class AuditedMigration:
     stage: Stage | None
     vendor: str
     gone: Collection[ModelKey] = ()
+    heirs: Collection[tuple[str, ...]] = ()
     parts: list[AuditedOperation] = field(default_factory=list)
 
     @property

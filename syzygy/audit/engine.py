@@ -11,12 +11,15 @@ from typing import NamedTuple
 
 from django.db.migrations import Migration
 from django.db.migrations.operations import (
+    AddField,
+    CreateModel,
     DeleteModel,
     RunSQL,
     SeparateDatabaseAndState,
 )
 from django.db.migrations.operations.base import Operation
 
+from syzygy.alterations import column_name
 from syzygy.audit.base import AuditedMigration, AuditedOperation, AuditRule, Problem
 from syzygy.audit.findings import Finding, Severity
 from syzygy.constants import Stage
@@ -60,10 +63,7 @@ def audit_plan(
     The running release knows nothing of what these migrations create. ``history`` is
     the state before the first of them.
     """
-    release = _Release(
-        frozenset(subject.key for subject in subjects),
-        frozenset(key for subject in subjects for key in _deleted(subject.migration)),
-    )
+    release = _release(subjects)
     for subject in subjects:
         yield from _look(subject, history, rules, vendor, release)
 
@@ -76,26 +76,47 @@ def audit_each(
 ) -> Iterator[Finding]:
     """What the rules find in migrations that are each a release of their own."""
     for subject in subjects:
-        release = _Release({subject.key}, frozenset(_deleted(subject.migration)))
-        yield from _look(subject, history, rules, vendor, release)
+        yield from _look(subject, history, rules, vendor, _release([subject]))
 
 
 class _Release(NamedTuple):
-    """The migrations that are deployed together, and the models that they delete."""
+    """The migrations that are deployed together, and the models that they delete.
+
+    ``heirs`` are the tables that they name for models which they create in the state
+    alone, and the columns of such fields after the keys of the models.
+    """
 
     migrations: Collection[MigrationKey]
     gone: Collection[ModelKey]
+    heirs: Collection[tuple[str, ...]]
 
 
-def _deleted(migration: Migration) -> Iterator[ModelKey]:
-    """The models that a migration deletes, if only from the state."""
-    stack: list[Operation] = list(migration.operations)
+def _release(subjects: Sequence[Subject]) -> _Release:
+    gone: set[ModelKey] = set()
+    heirs: set[tuple[str, ...]] = set()
+    for subject in subjects:
+        label = subject.migration.app_label
+        for operation, is_state in _in_state(subject.migration):
+            if isinstance(operation, DeleteModel):
+                gone.add((label, operation.name_lower))
+            elif isinstance(operation, CreateModel) and is_state:
+                usual = f"{label}_{operation.name_lower}"
+                heirs.add((operation.options.get("db_table") or usual,))
+            elif isinstance(operation, AddField) and is_state:
+                column = column_name(operation.name, operation.field)
+                heirs.add((label, operation.model_name_lower, column))
+    return _Release({subject.key for subject in subjects}, gone, heirs)
+
+
+def _in_state(migration: Migration) -> Iterator[tuple[Operation, bool]]:
+    """What a migration does to the state, and whether to that alone."""
+    stack = [(operation, False) for operation in migration.operations]
     while stack:
-        operation = stack.pop()
-        if isinstance(operation, DeleteModel):
-            yield migration.app_label, operation.name_lower
-        elif isinstance(operation, SeparateDatabaseAndState | RunSQL):
-            stack += operation.state_operations
+        operation, is_state = stack.pop()
+        if isinstance(operation, SeparateDatabaseAndState | RunSQL):
+            stack += [(each, True) for each in operation.state_operations]
+        else:
+            yield operation, is_state
 
 
 def _look(
@@ -110,7 +131,12 @@ def _look(
         skip(subject.migration, history)
         return
     audited = AuditedMigration(
-        subject.migration, subject.decision, subject.stage, vendor, release.gone
+        subject.migration,
+        subject.decision,
+        subject.stage,
+        vendor,
+        release.gone,
+        release.heirs,
     )
     label = subject.migration.app_label
     for position, operation in enumerate(subject.migration.operations):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from django.db.migrations import DeleteModel, RemoveField
 
 from syzygy import rules
-from syzygy.alterations import insert_may_omit
+from syzygy.alterations import column_name, insert_may_omit
 from syzygy.audit import remedies
 from syzygy.audit.base import AuditedOperation, AuditRule, Problem
 from syzygy.audit.findings import Severity
@@ -23,6 +23,7 @@ _NEW_CANT_INSERT = {
     rules.REMOVE_FIELD_UNIQUE.code,
     rules.REMOVE_FIELD_CONSTRAINED.code,
 }
+_UNTIL_GONE = "From the rollout on, until it goes from the database or is relaxed."
 _REFERENCES_STAY = {
     rules.DELETE_MODEL_RELATIONS.code,
     rules.REMOVE_FIELD_RELATION.code,
@@ -65,7 +66,10 @@ class ReferencesStay(AuditRule):
 
     def check_operation(self, operation: AuditedOperation) -> Iterator[Problem]:
         """Report removals of references that are still in force in between."""
-        if operation.stage is Stage.PRE_DEPLOY or operation.state_only:
+        if operation.state_only and not _is_dropped_by_sql(operation):
+            if _is_done_otherwise(operation) or _has_heir(operation):
+                return
+        elif operation.stage is Stage.PRE_DEPLOY:
             return
         for rule in operation.effects:
             if rule.code in _REFERENCES_STAY:
@@ -76,7 +80,7 @@ class ReferencesStay(AuditRule):
                         "to: it knows nothing of the rows that it would have to delete "
                         "first."
                     ),
-                    when=UNTIL_APPLIED,
+                    when=_UNTIL_GONE if operation.state_only else UNTIL_APPLIED,
                     why=f"{rule.caveat[0].upper()}{rule.caveat[1:]}.",
                     remedy=f"{rule.remedy}{_preparation(operation)}",
                     effect=rule.code,
@@ -96,7 +100,9 @@ class StateOnlyRemoval(AuditRule):
         removal = operation.operation
         if not operation.state_only or not isinstance(removal, RemoveField):
             return
-        if operation.is_forgotten or _is_done_otherwise(operation, removal):
+        if operation.is_forgotten or _is_done_otherwise(operation):
+            return
+        if _has_heir(operation):
             return
         for rule in _demands(operation):
             yield Problem(
@@ -105,7 +111,7 @@ class StateOnlyRemoval(AuditRule):
                     "alone, and its column still demands a value"
                 ),
                 what="Every INSERT of the new release into the table may fail.",
-                when="From the rollout on, until the column goes or is relaxed.",
+                when=_UNTIL_GONE,
                 why=(
                     f"The column stays as it is: {rule.caveat}. Nothing in the "
                     "database changes."
@@ -124,14 +130,15 @@ def _demands(operation: AuditedOperation) -> Iterator[Rule]:
             yield what_is_left
 
 
-def _is_done_otherwise(operation: AuditedOperation, removal: RemoveField) -> bool:
-    """Whether the database operations beside it may have taken care of the column."""
+def _is_done_otherwise(operation: AuditedOperation) -> bool:
+    """Whether the database operations beside it may have taken care of the rest."""
+    name = getattr(operation.operation, "name", None)
     return any(
         part.position == operation.position
         and not part.state_only
         and (
             any(is_opaque(r) or r is rules.RUN_SQL_DROP for r in part.effects)
-            or getattr(part.operation, "name", None) == removal.name
+            or getattr(part.operation, "name", None) == name
             or part.operation.__class__ is DeleteModel
         )
         for part in operation.migration.parts
@@ -140,10 +147,29 @@ def _is_done_otherwise(operation: AuditedOperation, removal: RemoveField) -> boo
 
 def _is_dropped_by_sql(operation: AuditedOperation) -> bool:
     """Whether SQL beside it drops what it removes from the models."""
-    return isinstance(operation.operation, RemoveField) and any(
+    return isinstance(operation.operation, DeleteModel | RemoveField) and any(
         part.position == operation.position and rules.RUN_SQL_DROP in part.effects
         for part in operation.migration.parts
     )
+
+
+def _has_heir(operation: AuditedOperation) -> bool:
+    """Whether something else in the new release's models has the table or column."""
+    key, history, removal = operation.model, operation.history, operation.operation
+    if key is None:
+        return False
+    heirs = operation.migration.heirs
+    if isinstance(removal, RemoveField):
+        field = history.field(key, removal.name)
+        if field is None:
+            return False
+        if field.many_to_many:
+            table = field.db_table or f"{history.table(key)}_{removal.name}"
+            return (table,) in heirs
+        return (*key, column_name(removal.name, field)) in heirs
+    table = history.table(key)
+    others = (other for other in history.models if other != key)
+    return (table,) in heirs or any(history.table(each) == table for each in others)
 
 
 def _without_reference(operation: AuditedOperation) -> Rule:

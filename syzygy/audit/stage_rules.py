@@ -61,7 +61,10 @@ class Ambiguous(AuditRule):
         if not isinstance(decision, AmbiguousStage):
             return
         unsafe = any(
-            not rule.stageable for part in migration.parts for rule in part.effects
+            not rule.stageable
+            for part in migration.parts
+            if not part.state_only
+            for rule in part.effects
         )
         if unsafe and not isinstance(decision, InvalidStage):
             return
@@ -238,8 +241,13 @@ class RowsWithoutDefault(AuditRule):
 
 
 def _is_loose(operation: AuditedOperation, rule: Rule) -> bool:
-    """Whether SQLite, which stores any number anywhere, doesn't mind the change."""
+    """Whether SQLite, which stores any number anywhere, doesn't mind the change.
+
+    "migrate" minds all the same, as long as nobody has said when it is to run.
+    """
     change, key = operation.operation, operation.model
+    if operation.stage is None:
+        return False
     if operation.vendor != "sqlite" or rule is not rules.CHANGE_TYPE or key is None:
         return False
     if not isinstance(change, AlterField):
