@@ -27,7 +27,23 @@ from syzygy.audit.sql_effects import changes_data, dropped_tables, effects
             ["UPDATE a SET b = 1", ("ALTER TABLE a ADD CHECK (b > %s)", [0])],
             ["tightens a"],
         ),
+        (
+            "DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_constraint) THEN "
+            "ALTER TABLE a ADD CONSTRAINT c CHECK (b > 0); END IF; END $$",
+            ["tightens a"],
+        ),
+        (
+            "DO LANGUAGE plpgsql $x$ BEGIN EXECUTE 'ALTER TABLE a ADD UNIQUE (b)'; END "
+            "$x$; ALTER TABLE c ALTER d TYPE int",
+            ["tightens a", "rewrites c"],
+        ),
         # What tightens nothing
+        (
+            "CREATE FUNCTION f() RETURNS void AS $$ BEGIN "
+            "ALTER TABLE a ADD UNIQUE (b); END $$ LANGUAGE plpgsql",
+            [],
+        ),
+        ("DO $$ DO $x$ DO $y$ DO $z$ ALTER TABLE a ADD UNIQUE (b) $z$ $y$ $x$ $$", []),
         ("ALTER TABLE a ALTER COLUMN b DROP NOT NULL", []),
         ("ALTER TABLE a ALTER COLUMN b SET DEFAULT 1", []),
         ("ALTER TABLE a ALTER COLUMN type SET DEFAULT 1", []),

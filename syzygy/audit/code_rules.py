@@ -62,7 +62,8 @@ def _unstaged_code(operation: AuditedOperation) -> Problem:
         remedy=(
             "Declare the stage in the migration: pre-deploy if the running release can "
             "live with what it does, post-deploy if rows that the running release "
-            f"still writes need it, too:\n{_DECLARE}"
+            f'still writes need it, too. If it isn\'t yours, "{Source.OVERRIDE.value}" '
+            f'can say it of "{operation.migration}" in the settings.\n{_DECLARE}'
         ),
     )
 

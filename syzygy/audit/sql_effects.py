@@ -21,6 +21,9 @@ _DATA = {
     "WITH",
     "TRUNCATE",
 }
+_EXECUTING = {"DO", "EXEC", "EXECUTE"}
+# Of texts in texts, each of which is another pass.
+_DEEPEST = 3
 _CONSTRAINTS = {"CONSTRAINT", "UNIQUE", "CHECK", "FOREIGN", "PRIMARY", "EXCLUDE"}
 
 
@@ -51,9 +54,19 @@ def effects(sql: Any) -> list[Effect]:
         upper = text.upper()
         if not any(word in upper for word in ("ALTER", "UNIQUE")):
             continue
-        for tokens in statements(text):
+        for tokens in _statements(text):
             found += _read(tokens, made)
     return found
+
+
+def _statements(text: str, depth: int = 0) -> Iterator[list[Token]]:
+    """The statements of a text, and of the code in it that is executed at once."""
+    for tokens in statements(text) if depth < _DEEPEST else ():
+        yield tokens
+        if tokens and tokens[0].word in _EXECUTING:
+            for token in tokens:
+                if token.kind == "string":
+                    yield from _statements(token.text, depth + 1)
 
 
 def is_known(history: History, table: str) -> bool | None:
