@@ -300,6 +300,18 @@ def test_random_deployments(deployment: Deployment, project: Project) -> None:
     assert bool(breaking(found)) == breaks, (found, rehearsal.findings)
 
 
+def test_what_nothing_fills_before_it_becomes_not_null(project: Project) -> None:
+    added = Deployed((AddField("author", "age", models.IntegerField(null=True)),))
+    tightened = Deployed((AlterField("author", "age", models.IntegerField()),))
+    steps = [added, tightened]
+    vendor = VENDORS[UNDER_TEST]
+    found = audited([AUTHOR], *(each.attributes for each in steps), vendor=vendor)
+    assert breaking(found) == {"SZ022"}
+    [failure] = of(rehearsed(project, [AUTHOR], *steps), BREAKS)
+    assert failure.culprit
+    assert failure.culprit.operation is tightened.operations[0]
+
+
 @pytest.mark.parametrize(
     ("stage", "expected"), [(Stage.PRE_DEPLOY, set()), (Stage.POST_DEPLOY, {"SZ005"})]
 )

@@ -389,6 +389,37 @@ def test_operations_of_a_kind_that_no_rule_covers() -> None:
     assert not about(both(RunSQL("", ""), Refresh()))
 
 
+def test_a_new_field_that_becomes_not_null() -> None:
+    def found(*steps_: dict[str, Any], before: Any = (AUTHOR,)) -> set[str]:
+        return breaking(audited(before, *steps_))
+
+    add = step(AddField("author", "age", models.IntegerField(null=True)))
+    tighten = step(AlterField("author", "age", models.IntegerField()))
+    fill = RunPython(lambda apps, editor: None, RunPython.noop)
+    late = {"stage": Stage.POST_DEPLOY}
+    assert found(add, tighten) == {"SZ022"}
+    assert found(add, step(fill), tighten) == {"SZ022"}
+    assert found(add, step(RunSQL("UPDATE x SET y = 1", "")), tighten) == {"SZ022"}
+    assert not found(add, step(fill, **late), tighten)
+    assert not found(add, step(RunSQL("SELECT 1", ""), **late), tighten)
+    assert not found(add, step(fill, *tighten["operations"], **late))
+    assert found(add, step(*tighten["operations"], fill, **late)) == {"SZ022"}
+    # The running release knows the field, or not even the model.
+    age = models.IntegerField(null=True)
+    assert not found(tighten, before=[AUTHOR, AddField("author", "age", age)])
+    assert not found(step(AUTHOR), add, tighten, before=[])
+    # Django fills it.
+    for field in (models.IntegerField(default=1), models.IntegerField(db_default=1)):
+        assert not found(add, step(AlterField("author", "age", field)))
+    note = step(AddField("author", "note", text(null=True)))
+    blank = AlterField("author", "note", text(blank=True))
+    assert not found(note, step(blank))
+    assert found(note, step(AlterField("author", "note", text()))) == {"SZ022"}
+    # The database does.
+    kept = step(AddField("author", "age", models.IntegerField(null=True, db_default=1)))
+    assert not found(kept, step(AlterField("author", "age", models.IntegerField())))
+
+
 def test_transactions_that_write_and_alter() -> None:
     add = AddField("author", "age", models.IntegerField(null=True))
     fill = RunPython(lambda apps, editor: None, RunPython.noop)

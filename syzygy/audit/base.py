@@ -14,7 +14,8 @@ from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage
 from syzygy.graph import MigrationKey
 from syzygy.history import History, ModelKey
-from syzygy.rules import Rule
+from syzygy.requirements import is_opaque
+from syzygy.rules import BACKFILL, Rule
 from syzygy.stages import Decision, describe
 
 
@@ -44,8 +45,9 @@ class AuditedMigration:
     ``vendor`` is Django's name of the database: "postgresql", "mysql" for MariaDB, too.
     ``gone`` are the models that the same release deletes: the new one knows nothing of
     them. ``heirs`` are the names of tables, and the models and columns, that models get
-    in the state alone: it may have taken them from others. ``parts`` are those of all
-    its operations; their history has moved on.
+    in the state alone: it may have taken them from others. ``after_code`` is whether
+    code of an earlier migration runs after the rollout. ``parts`` are those of all its
+    operations; their history has moved on.
     """
 
     migration: Migration
@@ -54,12 +56,22 @@ class AuditedMigration:
     vendor: str
     gone: Collection[ModelKey] = ()
     heirs: Collection[tuple[str, ...]] = ()
+    after_code: bool = False
     parts: list[AuditedOperation] = field(default_factory=list)
 
     @property
     def key(self) -> MigrationKey:
         """The app label and the name."""
         return self.migration.app_label, self.migration.name
+
+    @property
+    def has_code(self) -> bool:
+        """Whether it has run code or SQL so far, or what nobody knows."""
+        return any(
+            not part.state_only
+            and any(is_opaque(rule) or rule is BACKFILL for rule in part.effects)
+            for part in self.parts
+        )
 
     def __str__(self) -> str:
         return str(self.migration)

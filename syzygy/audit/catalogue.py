@@ -57,6 +57,7 @@ _CLASSES: tuple[type[AuditRule], ...] = (
     lock_rules.BlockingIndex,
     lock_rules.ForeignKeyCheck,
     code_rules.NotAtomicOnMysql,
+    stage_rules.NullsNotFilled,
     code_rules.NotOfTheAncestor,
 )
 

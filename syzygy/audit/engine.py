@@ -6,7 +6,7 @@ come as arguments.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from django.db.migrations import Migration
@@ -65,7 +65,9 @@ def audit_plan(
     """
     release = _release(subjects)
     for subject in subjects:
-        yield from _look(subject, history, rules, vendor, release)
+        audited = yield from _look(subject, history, rules, vendor, release)
+        if audited.stage is Stage.POST_DEPLOY and audited.has_code:
+            release = release._replace(after_code=True)
 
 
 def audit_each(
@@ -89,6 +91,7 @@ class _Release(NamedTuple):
     migrations: Collection[MigrationKey]
     gone: Collection[ModelKey]
     heirs: Collection[tuple[str, ...]]
+    after_code: bool = False
 
 
 def _release(subjects: Sequence[Subject]) -> _Release:
@@ -125,11 +128,8 @@ def _look(
     rules: Collection[AuditRule],
     vendor: str,
     release: _Release,
-) -> Iterator[Finding]:
+) -> Generator[Finding, None, AuditedMigration]:
     """Look at a migration; ``history`` moves on to the state after it."""
-    if subject.predates_adoption:
-        skip(subject.migration, history)
-        return
     audited = AuditedMigration(
         subject.migration,
         subject.decision,
@@ -137,7 +137,11 @@ def _look(
         vendor,
         release.gone,
         release.heirs,
+        release.after_code,
     )
+    if subject.predates_adoption:
+        skip(subject.migration, history)
+        return audited
     label = subject.migration.app_label
     for position, operation in enumerate(subject.migration.operations):
         history.unseen = release.migrations
@@ -152,6 +156,7 @@ def _look(
         history.advance(operation, label)
     for rule in rules:
         yield from _ask(rule, audited)
+    return audited
 
 
 def _ask(

@@ -12,12 +12,14 @@ from django.db.migrations import AddField, AlterField, RunSQL
 from django.db.models import UniqueConstraint
 
 from syzygy import rules
+from syzygy.alterations import has_db_default, is_generated
 from syzygy.audit import remedies
 from syzygy.audit.base import AuditedMigration, AuditedOperation, AuditRule, Problem
 from syzygy.audit.findings import Severity
 from syzygy.audit.lasting import is_lasting
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage, InvalidStage
+from syzygy.history import AnyField
 from syzygy.requirements import is_opaque
 from syzygy.rules import Rule
 from syzygy.stages import Source
@@ -238,6 +240,63 @@ class RowsWithoutDefault(AuditRule):
                     remedy=f"{rule.remedy}{_addition(operation)}",
                     effect=rule.code,
                 )
+
+
+class NullsNotFilled(AuditRule):
+    """SZ022."""
+
+    code = "SZ022"
+    name = "nulls-not-filled"
+    severity = Severity.BREAKING
+    summary = "A new field becomes NOT NULL, and nothing fills it after the rollout."
+
+    def check_operation(self, operation: AuditedOperation) -> Iterator[Problem]:
+        """Report NOT NULL on a column that the running release has left out."""
+        change, key = operation.operation, operation.model
+        if (
+            not isinstance(change, AlterField)
+            or key is None
+            or operation.stage is not Stage.POST_DEPLOY
+            or operation.state_only
+            or not operation.has_rows
+            or not operation.history.is_unseen(*key, change.name)
+        ):
+            return
+        old = operation.history.field(key, change.name)
+        if old is None or not old.null or has_db_default(old) or is_generated(old):
+            return
+        audited = operation.migration
+        if change.field.null or _fills(change.field):
+            return
+        if audited.after_code or audited.has_code:
+            return
+        yield Problem(
+            title=f"{operation.description} fails: nothing has filled the field since",
+            what="The migration can't be applied.",
+            when="After the rollout, if the running release has inserted a row.",
+            why=(
+                "The same release adds the field, so the running one leaves it NULL "
+                "until it is gone. What filled it before the rollout missed these rows."
+            ),
+            remedy=(
+                "Fill it after the rollout, in a migration between the two:\n"
+                "    from syzygy.operations import Backfill\n"
+                "    atomic = False\n"
+                "    operations = ["
+                f"Backfill({change.model_name!r}, {change.name!r}, ...)]"
+            ),
+        )
+
+
+def _fills(field: AnyField) -> bool:
+    """Whether Django writes a default where there is NULL when it sets NOT NULL."""
+    return (
+        has_db_default(field)
+        or field.has_default()
+        or (field.blank and field.empty_strings_allowed)
+        or bool(getattr(field, "auto_now", False))
+        or bool(getattr(field, "auto_now_add", False))
+    )
 
 
 def _is_loose(operation: AuditedOperation, rule: Rule) -> bool:
