@@ -148,31 +148,30 @@ def _look(
         has_effect = False
         for part in parts(audited, position, operation, history):
             audited.parts.append(part)
-            for rule in rules:
-                yield from _ask(rule, part)
+            yield from _ask(rules, part)
             is_real = not part.state_only and any(r.has_effect for r in part.effects)
             has_effect = has_effect or is_real
         history.origin = subject.key if has_effect else None
         history.advance(operation, label)
-    for rule in rules:
-        yield from _ask(rule, audited)
+    yield from _ask(rules, audited)
     return audited
 
 
 def _ask(
-    rule: AuditRule, subject: AuditedOperation | AuditedMigration
+    rules: Iterable[AuditRule], subject: AuditedOperation | AuditedMigration
 ) -> Iterator[Finding]:
-    """What a rule finds. Raises :class:`RuleError`, as it may be anybody's code."""
+    """What the rules find. Raises :class:`RuleError`, as they may be anybody's code."""
     problems: Iterable[Problem]
-    try:
-        if isinstance(subject, AuditedMigration):
-            problems = rule.check_migration(subject)
-        else:
-            problems = rule.check_operation(subject)
-        for problem in problems:
-            yield _finding(rule, problem, subject)
-    except Exception as error:
-        raise RuleError(_complaint(rule, subject, error)) from error
+    for rule in rules:
+        try:
+            if isinstance(subject, AuditedMigration):
+                problems = rule.check_migration(subject)
+            else:
+                problems = rule.check_operation(subject)
+            for problem in problems:
+                yield _finding(rule, problem, subject)
+        except Exception as error:
+            raise RuleError(_complaint(rule, subject, error)) from error
 
 
 def _complaint(
