@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
@@ -18,13 +19,14 @@ from django.core.management import (
     call_command,
     load_command_class,
 )
+from django.core.management.color import color_style
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import override_settings
 
 from syzygy.audit import configuration
 from syzygy.audit.base import AuditedMigration, AuditedOperation, AuditRule, Problem
-from syzygy.audit.catalogue import all_rules
+from syzygy.audit.catalogue import all_rules, page_of
 from syzygy.audit.formats import FORMATS
 from syzygy.checks import check_settings
 from tests.command_helpers import (
@@ -45,6 +47,7 @@ pytest_plugins = ["tests.command_fixtures"]
 # Breaks the running release when it runs before the rollout.
 UNSAFE = 'm.AddField("post", "pages", models.IntegerField(default=0))'
 CODE = "m.RunPython(lambda apps, editor: None)"
+STYLE = color_style(force_color=True)
 # The rules that are about some databases only.
 PECULIAR = {code for code, rule in all_rules().items() if rule.vendors}
 
@@ -410,6 +413,21 @@ def test_text(project: Project) -> None:
         assert path.read_text() == told.out
 
 
+def test_colours(project: Project) -> None:
+    with blog(project, source(UNSAFE), source(CODE)):
+        plain = check(form="text").out
+        painted = check(form="text", force_color=True).out
+        path = project.path / "report.txt"
+        check("--output", str(path), form="text", force_color=True)
+    assert "\x1b" not in plain
+    heading = plain.splitlines()[0]
+    error, warning = (style(heading) for style in (STYLE.ERROR, STYLE.WARNING))
+    assert error in painted
+    assert warning not in painted
+    assert re.sub(r"\x1b\[[\d;]*m", "", painted) == plain
+    assert path.read_text() == plain
+
+
 def test_statements_at_verbosity_2(project: Project) -> None:
     with blog(project, source(UNSAFE), source(CODE)):
         assert check().data["findings"][0]["sql"] == []
@@ -535,6 +553,17 @@ def test_the_traceback_of_a_rule_that_fails(project: Project) -> None:
     assert "return migration.nothing" in full.stderr
 
 
+def test_no_more_of_the_project_is_imported(project: Project) -> None:
+    """Than what Django itself imports before any command, and the migrations."""
+    project.app("blog", {"0001_initial": source(CREATE), "0002_next": source(ADD)})
+    project.settings["ROOT_URLCONF"] = "blog.urls"
+    for name in ("urls", "views", "admin", "forms", "signals", "tests"):
+        project.write(f"blog/{name}.py", f"raise RuntimeError({name!r})\n")
+    for arguments in (["--all"], [], ["--write-baseline"], ["--explain", "SZ007"]):
+        result = project.manage("check_migrations", *arguments)
+        assert result.returncode == 0, result.output
+
+
 def test_a_database_that_is_not_there(project: Project) -> None:
     project.app("blog", {"0001_initial": source(CREATE), "0002_next": source(UNSAFE)})
     nowhere = str(project.path / "nowhere") if UNDER_TEST == "sqlite" else "nowhere"
@@ -653,6 +682,53 @@ def test_the_report_in_the_reference(
     with project.active():
         [suppressed] = check().data["suppressed"]
         assert suppressed["reason"] == "books are only imported at night"
+
+
+def shop(project: Project, **texts: str) -> Project:
+    """A project with an app of books, and migrations that are written so."""
+    created = source(f'm.CreateModel("Book", [{AUTHOR}])')
+    written = {name: migration_of(text) for name, text in texts.items()}
+    project.app("shop", {"0001_initial": created, **written})
+    return project
+
+
+def migration_of(body: str) -> str:
+    return (
+        "from django.db import migrations, models\n"
+        "class Migration(migrations.Migration):\n"
+    ) + textwrap.indent(body, "    ")
+
+
+def examples(code: str) -> dict[str, str]:
+    """The blocks of the page of a rule, by the first words of their captions."""
+    found = blocks(page_of(all_rules()[code]))
+    return {block.caption.partition(" ")[0]: block.text for block in found}
+
+
+@pytest.mark.parametrize("caption", ["Bad", "Good"])
+def test_the_examples_of_idle_suppressions(project: Project, caption: str) -> None:
+    needs = 'dependencies = [("shop", "0001_initial")]\n'
+    shop(project, m0002=needs + examples("SZ000")[caption])
+    with project.active():
+        told = check("--all")
+    assert told.labels == ["SZ000 shop.m0002"] * (caption == "Bad")
+    assert len(told.data["suppressed"]) == (caption == "Good")
+
+
+def test_the_examples_of_conflicts(project: Project) -> None:
+    page = examples("SZ001")
+    later = 'dependencies = [("shop", "0002_language")]\n'
+    texts = {
+        "0002_language": 'dependencies = [("shop", "0001_initial")]\n',
+        "0003_weight": later,
+        "0003_price": page["Bad"],
+    }
+    assert page["Bad"] == later
+    with shop(project, **texts).active():
+        assert check("--all").codes == ["SZ001"]
+    project.migrations("shop", {"0004_merge": migration_of(page["Good"])})
+    with project.active():
+        assert check("--all").codes == []
 
 
 def test_the_reference_has_all_keys(project: Project) -> None:
