@@ -173,10 +173,10 @@ def _prose(text: str) -> str:
     """Text in a line of Markdown, or in a cell."""
     line = re.sub(r"([\\`*_\[\]~$#])", r"\\\1", _line(text))
     line = escape(line, quote=False).replace("|", "&#124;")
-    # At the beginning these make a list, a heading, or an order to GitLab: "/close".
-    line = re.sub(r"^(\d*)([/+=.:)-])", lambda m: m[1] + _entity(m[2]), line)
     # What follows isn't somebody to notify then, nor an address.
-    return line.replace("@", "@\u200b").replace("://", ":\u200b//")
+    line = line.replace("@", "@\u200b").replace("://", ":\u200b//")
+    # At the beginning these make a list, a heading, or an order to GitLab: "/close".
+    return re.sub(r"^(\d*)([/+=.:)-])", lambda m: m[1] + _entity(m[2]), line)
 
 
 def _code(text: str) -> str:
