@@ -401,10 +401,10 @@ def test_a_setting(project: Project) -> None:
 
 
 def test_text(project: Project) -> None:
-    with blog(project, source(UNSAFE), source(CODE)):
+    with blog(project, source(CODE), source(UNSAFE)):
         told = check(form="text")
         lines = told.out.splitlines()
-        assert lines[0].startswith("BREAKING SZ007 blog.0002_next: ")
+        assert lines[0].startswith("BREAKING SZ007 blog.0003_next: ")
         assert "db_default=0" in told.out
         assert "1 breaking finding, 2 warnings, in the migrations to" in told.out
         assert "check_migrations --explain SZ007" in lines[-1]

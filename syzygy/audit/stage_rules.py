@@ -271,7 +271,7 @@ class NullsNotFilled(AuditRule):
         if audited.after_code or audited.has_code:
             return
         yield Problem(
-            title=f"{operation.description} fails: nothing has filled the field since",
+            title=f"{operation.description} fails: nothing fills it after the rollout",
             what="The migration can't be applied.",
             when="After the rollout, if the running release has inserted a row.",
             why=(

@@ -26,7 +26,8 @@ def write(audit: Audit, stdout: OutputWrapper, style: Style) -> None:
     paint = style.ERROR if audit.count(Severity.BREAKING) else style.SUCCESS
     stdout.write(paint(verdict(audit)))
     if audit.findings:
-        code = audit.findings[0].code
+        # The one at the top.
+        code = min(audit.findings, key=lambda finding: not finding.is_breaking).code
         stdout.write(
             f"Explain a rule:\n    python manage.py check_migrations --explain {code}"
         )
