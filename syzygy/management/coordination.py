@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import time
 import uuid
@@ -97,9 +96,9 @@ class Coordinator:
 
     def __enter__(self) -> Coordinator:
         if self._backend is not None:
-            from syzygy.quorum.signals import terminating
+            from syzygy.interrupts import catching
 
-            self._stack.enter_context(terminating())
+            self._stack.enter_context(catching())
         return self
 
     def __exit__(self, *details: Any) -> None:
@@ -310,10 +309,9 @@ def coordinating(
     except KeyboardInterrupt as error:
         if not coordinator.is_quorum:
             raise
-        from syzygy.quorum.signals import Terminated
+        from syzygy.interrupts import signal_of
 
-        is_term = isinstance(error, Terminated)
-        number = signal.SIGTERM if is_term else signal.SIGINT
+        number = signal_of(error)
         # As a shell has it.
         raise CommandError(
             f"Stopped by {number.name}.", returncode=128 + number

@@ -11,11 +11,11 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from syzygy.exceptions import QuorumDissolved
+from syzygy.interrupts import signal_of, watching
 from syzygy.quorum.backends.base import RosterQuorum, StoreUnavailable, describe
 from syzygy.quorum.pace import HEARTBEAT, Pace
 from syzygy.quorum.protocol import RUNNING, Call, Participant, Verdict
 from syzygy.quorum.records import Phase, Record, decode
-from syzygy.quorum.signals import Terminated, watching
 from syzygy.quorum.ticker import Ticker
 from syzygy.quorum.worker import Worker
 
@@ -271,7 +271,7 @@ class Session:
 
     def _failure(self, error: BaseException) -> str:
         if isinstance(error, KeyboardInterrupt):
-            name = "SIGTERM" if isinstance(error, Terminated) else "SIGINT"
+            name = signal_of(error).name
             return f"{self._record} got {name} while it applied the plan."
         return f"{self._record} failed to apply the plan: {describe(error)}"
 

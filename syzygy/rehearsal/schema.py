@@ -14,9 +14,9 @@ from django.db.migrations.state import ProjectState
 
 from syzygy.graph import MigrationKey
 from syzygy.history import UnrenderedState
+from syzygy.interrupts import Terminated
 from syzygy.rehearsal.attempts import explain
 from syzygy.rehearsal.releases import ModelClass, parts_of
-from syzygy.rehearsal.signals import Terminated
 from syzygy.staging import Plan
 
 # Operations whose effect no model state shows, and which tables may need.

@@ -21,7 +21,7 @@ from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import load_backend
 
-from syzygy.rehearsal.signals import Terminated, catching
+from syzygy.interrupts import Terminated, catching
 
 _PREFIX = "syzygy_rehearsal"
 # Options that name a database, and so would overrule NAME; and psycopg's pool, which

@@ -15,6 +15,7 @@ from django.db.models import BaseConstraint
 from django.db.transaction import TransactionManagementError
 
 from syzygy.history import ModelKey
+from syzygy.interrupts import Terminated
 from syzygy.rehearsal.attempts import explain, routed_to
 from syzygy.rehearsal.findings import Action, Failure, Moment, Phase, Point, Probe
 from syzygy.rehearsal.probes import Prober
@@ -22,7 +23,6 @@ from syzygy.rehearsal.releases import Release
 from syzygy.rehearsal.residents import Residents
 from syzygy.rehearsal.rows import Rows
 from syzygy.rehearsal.scope import is_opaque
-from syzygy.rehearsal.signals import Terminated
 from syzygy.staging import Step
 
 
