@@ -269,8 +269,21 @@ CASES = [
         pre=Seen("old", "Post.length"),
     ),
     # Fields that change
-    Case("set-not-null", with_title(text(null=True)), altered(text()), pre=OLD_TITLE),
-    Case("drop-not-null", with_title(text()), altered(text(null=True)), post=NEW_TITLE),
+    Case(
+        "set-not-null",
+        with_title(text(null=True)),
+        # Django fills what is NULL with the value that somebody gave for once.
+        (AlterField("post", "title", text(default=""), preserve_default=False),),
+        pre=OLD_TITLE,
+        post=Seen("new", "Post.title", HAZARD),
+    ),
+    Case(
+        "drop-not-null",
+        with_title(text()),
+        altered(text(null=True)),
+        pre=Seen("old", "Post.title", HAZARD),
+        post=NEW_TITLE,
+    ),
     Case(
         "widen-type",
         with_title(text()),

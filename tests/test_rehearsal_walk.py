@@ -131,6 +131,40 @@ def test_what_is_known_before_a_migration_fails_is_told(project: Project) -> Non
     assert codes(told.rehearsal.findings) == {"remove-field", "run-python"}, told.text
 
 
+REQUIRE = AlterField("post", "title", text())
+FILLED = RunPython(fill, RunPython.noop)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [[auto(REQUIRE)], [pre(FILLED), auto(REQUIRE)], [post(REQUIRE), post(FILLED)]],
+    ids=["never", "before the rollout", "afterwards"],
+)
+def test_null_that_nobody_fills_in_time(
+    steps: list[Deployed], project: Project
+) -> None:
+    told = Told(rehearsed(project, [NULLABLE], *steps))
+    assert not told.rehearsal.complete, told.text
+    (finding,) = of(told.rehearsal, BREAKS)
+    assert finding.actions == (Action.MIGRATE,)
+    assert finding.culprit
+    assert finding.culprit.operation is REQUIRE
+    assert codes([finding]) == {"set-not-null"}, told.text
+    assert finding.way_out.startswith("Fill the rows that hold NULL first"), told.text
+
+
+def test_null_that_is_filled_after_the_rollout(project: Project) -> None:
+    steps = [post(FILLED), auto(REQUIRE)]
+    Told(rehearsed(project, [NULLABLE], *steps)).no_breaks(["set-not-null"])
+
+
+def test_null_that_a_constraint_forbids(project: Project) -> None:
+    """The running release can't write it, so there is nothing to fill."""
+    never = models.CheckConstraint(condition=models.Q(title__isnull=False), name="set")
+    before = [NULLABLE, AddConstraint("post", never)]
+    Told(rehearsed(project, before, auto(REQUIRE))).nothing()
+
+
 # Stages that operations declare
 
 
@@ -502,7 +536,11 @@ def changes(name: str) -> dict[str, Change]:
             [RemoveField(name, "title")],
         ),
         "remove optional": Change([optional], [], [RemoveField(name, "title")]),
-        "require": Change([optional], [], [AlterField(name, "title", text())]),
+        "require": Change(
+            [optional],
+            [],
+            [AlterField(name, "title", text(default=""), preserve_default=False)],
+        ),
         "unique": Change([made], [], [AlterField(name, "title", text(unique=True))]),
         "constrain": Change(
             [made],

@@ -242,6 +242,24 @@ def test_progress_goes_to_a_terminal_alone(safe: Project) -> None:
     assert "..." not in out
 
 
+@pytest.mark.parametrize("form", ["text", "json", "github"])
+def test_nobody_reads_to_the_end(unsafe: Project, form: str) -> None:
+    """As in "rehearse | head -1", and sooner."""
+    unsafe.write_settings()
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.run(
+        [sys.executable, "manage.py", "rehearse", f"--format={form}"],
+        cwd=unsafe.path,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert (process.returncode, process.stderr) == (1, "")
+
+
 # Levels
 
 
@@ -362,7 +380,8 @@ def test_keepdb(safe: Project) -> None:
     try:
         assert "syzygy_rehearsal_" in name
         # The next one starts anew, under the same name.
-        assert f'is kept: "{name}"' in safe.call("rehearse", "--keepdb")
+        out = safe.call("rehearse", "--keepdb", "--format=github")
+        assert f'is kept: "{name}"' in out
     finally:
         drop_scratch(name)
 
@@ -486,7 +505,10 @@ def test_a_replay_that_exits(project: Project) -> None:
     project.extra = "import os\nos.environ['STOP'] = '1'"
     result = project.manage("rehearse", "--replay")
     assert result.returncode == 1
-    assert "can't be replayed: SystemExit: 0" in result.stderr
+    assert (
+        'can\'t be replayed: they fail at "blog.0001_initial": SystemExit: 0'
+        in result.stderr
+    )
 
 
 def test_what_is_removed_from_the_state_alone(blog: Project) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import StringIO
 from typing import Any
 
@@ -37,6 +37,8 @@ def write(rehearsal: Rehearsal, form: str, stdout: OutputWrapper, style: Style) 
     elif form == "github":
         for line in github_annotations(rehearsal):
             stdout.write(line)
+        if rehearsal.database:
+            stdout.write(kept(rehearsal))
         stdout.write(verdict(rehearsal))
     else:
         _TextReport(rehearsal, stdout, style).write()
@@ -66,6 +68,11 @@ def step_name(point: Point) -> str:
     """The point of the walk in words."""
     undo = "undo " if point.backward else ""
     return f"{undo}{point.phase.value}"
+
+
+def kept(rehearsal: Rehearsal) -> str:
+    """A line that names the scratch database, if it was kept."""
+    return f'The scratch database is kept: "{rehearsal.database}".'
 
 
 def verdict(rehearsal: Rehearsal) -> str:
@@ -110,12 +117,12 @@ class _TextReport:
         if rehearsal.not_probed:
             self._stdout.write("")
             self._heading("Not probed:")
-            for item in rehearsal.not_probed:
-                self._write_field(item.label, item.reason, 0)
+            for labels, reason in _by_reason(rehearsal.not_probed):
+                self._write_field(labels, reason, 0)
         for note in rehearsal.notes:
             self._stdout.write(self._style.NOTICE(f"Note: {note}"))
         if rehearsal.database:
-            self._stdout.write(f'The scratch database is kept: "{rehearsal.database}".')
+            self._stdout.write(kept(rehearsal))
         self._stdout.write("")
         bad = rehearsal.count(Severity.BREAKS) or not rehearsal.complete
         style = self._style.ERROR if bad else self._style.SUCCESS
@@ -146,9 +153,9 @@ class _TextReport:
         first, *rest = text.split("\n")
         indent = " " * (width + 4)
         wrapped = textwrap.fill(
-            first,
+            f"{name:{width}}  {first}",
             _WIDTH,
-            initial_indent=f"  {name:{width}}  ",
+            initial_indent="  ",
             subsequent_indent=indent,
             break_long_words=False,
             break_on_hyphens=False,
@@ -235,14 +242,25 @@ def github_annotations(rehearsal: Rehearsal) -> Iterator[str]:
         text = "\n".join([f"{sentence(finding)}.", *rows])
         title = f"rehearse: {finding.severity.value}"
         yield github_annotation(kind, title, text, place)
-    for item in rehearsal.not_probed:
-        yield github_annotation("notice", "rehearse: not probed", _told(item))
+    for labels, reason in _by_reason(rehearsal.not_probed):
+        text = f"{labels}: {reason}"
+        yield github_annotation("notice", "rehearse: not probed", text)
     for note in rehearsal.notes:
         yield github_annotation("notice", "rehearse", note)
 
 
-def _told(item: NotProbed) -> str:
-    return f"{item.label}: {item.reason}"
+def _by_reason(items: Iterable[NotProbed]) -> Iterator[tuple[str, str]]:
+    """Labels, with commas between, and the reason that they have in common.
+
+    It may name the label, to say what to do about it.
+    """
+    groups: dict[str, list[NotProbed]] = {}
+    for item in items:
+        common = item.reason.replace(f'"{item.label}"', '"app_label.Model.field"')
+        groups.setdefault(common, []).append(item)
+    for common, group in groups.items():
+        labels = ", ".join(item.label for item in group)
+        yield labels, common if len(group) > 1 else group[0].reason
 
 
 def _step_data(moment: Moment) -> dict[str, Any]:

@@ -121,3 +121,17 @@ def explain(error: BaseException) -> str:
     # PostgreSQL quotes the statement, and points at a place in it.
     said = re.sub(r"\nLINE \d+:.*\n *\^", "", str(error))
     return " ".join(f"{type(error).__name__}: {said}".split())
+
+
+def differ(one: Any, other: Any) -> bool:
+    """Whether two values of a field differ, be they such as can't be compared."""
+    try:
+        return bool(one != other)
+    except Exception:  # noqa: BLE001 - a third party's value, such as an array
+        return repr(one) != repr(other)
+
+
+def short(value: Any) -> str:
+    """A value as a message has it."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -14,10 +14,10 @@ from syzygy.constants import Stage
 from syzygy.constraints import constraint_fields
 from syzygy.history import History, ModelKey
 from syzygy.rehearsal import scope
-from syzygy.rehearsal.findings import Action, Culprit, Failure, Severity
+from syzygy.rehearsal.findings import NEXT_KEY, Action, Culprit, Failure, Severity
 from syzygy.rehearsal.releases import touched_models
 from syzygy.requirements import is_opaque, operation_effects
-from syzygy.rules import Rule
+from syzygy.rules import SET_NOT_NULL, Rule
 from syzygy.staging import Step
 
 
@@ -80,9 +80,16 @@ def find_culprit(
     )
 
 
-def way_out(culprit: Culprit) -> str:
+def way_out(culprit: Culprit, failure: Failure) -> str:
     """What to do about what an operation breaks, in a sentence or two."""
     rule = culprit.rule
+    if failure.probe.action is Action.MIGRATE:
+        return _mend(rule)
+    if failure.probe.subject == NEXT_KEY:
+        return (
+            "Reset the sequence where the rows with keys of their own are inserted: "
+            f"manage.py sqlsequencereset {culprit.migration.app_label} prints the SQL."
+        )
     if rule is None or is_opaque(rule):
         return "Find out what the migration does to the rows and tables of the model."
     if rule.required and not rule.caveat and culprit.is_misplaced:
@@ -99,6 +106,21 @@ def way_out(culprit: Culprit) -> str:
             f'See what the rule "{rule.code}" says in the reference, and split the '
             "change so that each release finds what it needs."
         )
+    )
+
+
+def _mend(rule: Rule | None) -> str:
+    """What to do about a migration that fails, whatever its stage is."""
+    if rule is SET_NOT_NULL:
+        return (
+            "Fill the rows that hold NULL first, but after the rollout, as the running "
+            "release may write more of them until then: with "
+            '"syzygy.operations.Backfill" in a migration before this one, or with '
+            "RunPython or RunSQL."
+        )
+    return (rule and rule.remedy) or (
+        "Find out what it trips over: the tables hold a few rows, all of which one of "
+        "the releases may write."
     )
 
 
@@ -126,6 +148,10 @@ _MILD = {
     "set-not-null": _COPE,
     "add-field-unique": _COPE,
     "add-field": _COPE,
+    "change-collation": (
+        "If it makes equal what was not, apply it after the rollout, as a unique "
+        "constraint is added; if it tells apart what was equal, before it."
+    ),
 }
 _WHEN = {Stage.PRE_DEPLOY: "before", Stage.POST_DEPLOY: "after"}
 
@@ -138,9 +164,10 @@ def _weight(
     runs_code = scope.is_opaque(suspect.operation)
     is_near = key is None or key in suspect.models or key in suspect.targets
     is_lost = failure.probe.action is Action.KEEP
+    is_about_rows = is_lost and failure.severity is Severity.HAZARD
     return (
         # Of a migration that runs code, it is the code that does something to rows.
-        is_lost and failure.severity is Severity.HAZARD and runs_code,
+        (is_about_rows or failure.probe.subject == NEXT_KEY) and runs_code,
         key in suspect.models and failure.field in suspect.fields,
         _may_hold(suspect, failure, key),
         is_near and bool(named),
@@ -192,7 +219,8 @@ def _worst(suspect: Suspect, failure: Failure) -> Rule | None:
 
 # What errors of the databases mention, and what the codes of rules then do.
 _SIGNS = {
-    r"\bnull\b": ("null",),
+    # MySQL and MariaDB find NULL truncated where a column is to be NOT NULL.
+    r"\bnull\b|data truncated": ("null",),
     r"\bunique\b|\bduplicate\b|on conflict": ("unique",),
     r"foreign key": ("constraint", "relation", "m2m", "target", "on-delete"),
     r"too long|out of range|overflow": ("type",),

@@ -70,15 +70,26 @@ def conclude(
             )
     return Conclusion(
         [_finding(group) for group in found.values()],
-        [
-            NotProbed(
-                symptom.model,
-                f"The {symptom.release} release can't {symptom.action.value} "
-                f"{symptom.subject} even on a schema of its own: {failure.error}",
-            )
-            for symptom, failure in excuses.items()
-        ],
+        list(_not_probed(excuses.values())),
     )
+
+
+def _not_probed(failures: Iterable[Failure]) -> Iterator[NotProbed]:
+    """What releases can't do even alone: once for each error that a model meets."""
+    groups: dict[tuple[str, str], list[Failure]] = {}
+    for failure in failures:
+        sign = failure.probe.model, _cause(failure) or failure.error
+        groups.setdefault(sign, []).append(failure)
+    for (model, _), group in groups.items():
+        probes = [failure.probe for failure in group]
+        releases = " and ".join(_unique(probe.release for probe in probes))
+        actions = ", ".join(_unique(probe.action.value for probe in probes))
+        tried = "; ".join(_unique(probe.subject for probe in probes))
+        yield NotProbed(
+            model,
+            f"The {releases} release can't {actions} ({tried}) even on a schema of its "
+            f"own: {group[0].error}",
+        )
 
 
 def _symptom(failure: Failure) -> _Symptom:
@@ -141,7 +152,9 @@ def _culprit(
     if failure.probe.subject == NULL:
         return find_culprit(failure, _key(failure), among)
     is_running = failure.probe.release in moments[0].point.releases
-    if not is_running:
+    if failure.migration is not None:
+        migration = failure.migration
+    elif not is_running:
         migration = _mended_by(failure, moments, position) or migration
     if migration is not None:
         among = [suspect for suspect in among if suspect.step.migration is migration]
@@ -185,7 +198,7 @@ def _finding(group: Sequence[tuple[Moment, Failure, Culprit | None]]) -> Finding
         subjects=tuple(_unique(failure.probe.subject for _, failure, _ in group)),
         error=failure.error,
         culprit=culprit,
-        way_out=way_out(culprit) if culprit else "",
+        way_out=way_out(culprit, failure) if culprit else "",
     )
 
 

@@ -49,7 +49,8 @@ class Draft:
     """A row in the making; ``values`` are by the names of fields.
 
     With ``also``, another release's class of the table, the row has to suit that one,
-    too. ``number`` is of no other row. Fields in ``forced`` aren't left to defaults.
+    too; with ``own_nulls`` but for NULL, which is then enough for ``model`` to take.
+    ``number`` is of no other row. Fields in ``forced`` aren't left to defaults.
     """
 
     model: ModelClass
@@ -58,6 +59,7 @@ class Draft:
     number: int
     rules: list[Rule]
     forced: Collection[str] = ()
+    own_nulls: bool = False
     values: RowValues = dataclasses.field(default_factory=dict)
 
     @cached_property
@@ -76,9 +78,9 @@ class Draft:
         return other
 
     def may_be_null(self, field: Any) -> bool:
-        """Whether the field takes NULL, in both releases."""
+        """Whether the field takes NULL, in both releases unless one is enough."""
         other = self.other(field)
-        return bool(field.null and (other is None or other.null))
+        return bool(field.null and (self.own_nulls or other is None or other.null))
 
     def takes(self, field: Any, value: Any, connection: BaseDatabaseWrapper) -> bool:
         """Whether the field takes a value, in both releases."""

@@ -15,6 +15,8 @@ from syzygy.rules import Rule
 
 # The subject of a probe that came upon it where it has no place.
 NULL = "NULL"
+# That of an INSERT with the key that the database has for it.
+NEXT_KEY = "with the next key"
 
 
 class Severity(enum.Enum):
@@ -66,7 +68,8 @@ class Probe:
 class Failure:
     """A probe that went wrong, by an exception or by what it observed.
 
-    ``operation`` is what raised it, if it was part of a migration.
+    ``operation`` is what raised it, if it was part of a migration; ``migration`` is
+    what is known to be to blame.
     """
 
     probe: Probe
@@ -74,6 +77,7 @@ class Failure:
     severity: Severity = Severity.BREAKS
     field: str = ""
     operation: Operation | None = None
+    migration: Migration | None = None
 
 
 @dataclass(frozen=True)

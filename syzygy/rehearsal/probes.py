@@ -12,6 +12,7 @@ from django.db.models.functions import Collate
 from syzygy.alterations import is_generated
 from syzygy.history import ModelKey
 from syzygy.rehearsal.attempts import WrongError, quietly
+from syzygy.rehearsal.collations import apart_only_here
 from syzygy.rehearsal.drafts import default_of
 from syzygy.rehearsal.findings import (
     NULL,
@@ -113,9 +114,7 @@ class Prober(RowProber):
         )
         if row is None:
             return
-        self.attempt(
-            probe(Action.UPDATE), lambda: row.save(using=self.alias, force_update=True)
-        )
+        self.attempt(probe(Action.UPDATE), lambda: self._rows.update(row))
         self.attempt(
             probe(Action.DELETE),
             lambda: self.delete(row),
@@ -151,6 +150,10 @@ class Prober(RowProber):
             if other and constraint not in own:
                 with self.rolled_back():
                     self._violate(label, model, constraint, other)
+        if other:
+            for names, name in apart_only_here(model, other, self._connection):
+                with self.rolled_back():
+                    self._change_case(label, model, other, names, name)
         if not self._features.supports_update_conflicts or model._meta.parents:
             return
         known = list(conflict_targets(other)) if other else []
@@ -191,19 +194,52 @@ class Prober(RowProber):
             partial(self._save_all, rows),
         )
 
+    def _change_case(
+        self,
+        label: str,
+        model: ModelClass,
+        other: ModelClass,
+        names: tuple[str, ...],
+        name: str,
+    ) -> None:
+        def make() -> list[models.Model]:
+            row: Any = self._rows.make(model, Variant.DEFAULTS, also=other)
+            twin = self._twin(row, names)
+            setattr(twin, name, getattr(row, name).swapcase())
+            return [row, twin]
+
+        rows = quietly(self.alias, make)
+        if not rows:
+            return
+        self.attempt(
+            Probe(
+                self.release.name,
+                label,
+                Action.INSERT,
+                f'that differ only in case in "{name}"',
+            ),
+            partial(self._save_all, rows),
+        )
+
     def _save_all(self, rows: Iterable[models.Model]) -> None:
         for row in rows:
             self._rows.save(row)
 
-    def _upsert(self, row: models.Model, names: tuple[str, ...]) -> None:
-        model = type(row)
+    def _twin(self, row: models.Model, names: Iterable[str]) -> Any:
+        """Another row that has the same in these fields, which are unique together."""
         twin = self._rows.twin(row)
-        fields: list[Any] = [model._meta.get_field(name) for name in names]
+        fields: list[Any] = [type(row)._meta.get_field(name) for name in names]
         for field in fields:
             setattr(twin, field.attname, getattr(row, field.attname))
+        return twin
+
+    def _upsert(self, row: models.Model, names: tuple[str, ...]) -> None:
+        model = type(row)
+        twin = self._twin(row, names)
+        fields: list[Any] = [model._meta.get_field(name) for name in names]
         if model._meta.order_with_respect_to:
             # Which bulk_create() leaves to its caller on some versions of Django.
-            twin._order = 0  # type: ignore[attr-defined] # the model has it
+            twin._order = 0
         if any(getattr(row, field.attname) is None for field in fields):
             return
         updated = [f.name for f in writable(model) if f.name not in names]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 from django.db.models import ForeignKey, UniqueConstraint
 
 from syzygy.constraints import compared_fields
 from syzygy.history import ModelKey
-from syzygy.rehearsal.attempts import quietly
+from syzygy.rehearsal.attempts import differ, quietly, short
 from syzygy.rehearsal.findings import Action, Failure, Probe, Severity, own_rows
 from syzygy.rehearsal.releases import ModelClass, Release, key_of
 from syzygy.rehearsal.rows import Rows, Variant
@@ -31,7 +32,8 @@ class Resident(NamedTuple):
 class Residents:
     """Rows that both releases may have written, so that both have to cope with them.
 
-    They are legal for both: what only one of them may write is tried in probes.
+    They are legal for both: what only one of them may write is tried in probes. But
+    NULL stays, for the other to read, and for migrations to trip over.
     """
 
     def __init__(self, alias: str) -> None:
@@ -58,26 +60,39 @@ class Residents:
         """Insert rows of a release; those that it can't insert, its probes tell of."""
         for key in _in_order(release, keys):
             for variant in _VARIANTS:
-                make = partial(_make, rows, release.model(key), other.model(key))
-                plant = partial(self._plant, release, rows, make, variant)
-                # Its own rows refer to its own, if constraints let them.
-                planted = quietly(self._alias, partial(plant, is_own=True)) or quietly(
-                    self._alias, partial(plant, is_own=False)
+                make = partial(
+                    _make, rows, release.model(key), other.model(key), variant
                 )
-                if planted:
+                if planted := self._try(release, rows, make, variant):
                     self._rows.append(planted)
                     self._owners.add((planted.owner, key))
+
+    def _try(
+        self, release: Release, rows: Rows, make: Callable[..., Any], variant: Variant
+    ) -> Resident | None:
+        """Insert a row that has NULL where its release alone takes it.
+
+        And that refers to rows of its release; either if constraints let it.
+        """
+        for own_nulls, is_own in product(
+            (True, False) if variant is Variant.EMPTY else (False,), (True, False)
+        ):
+            made = partial(make, own_nulls=own_nulls)
+            plant = partial(self._plant, release, rows, made, variant, is_own=is_own)
+            if planted := quietly(self._alias, plant):
+                return planted
+        return None
 
     def _plant(
         self,
         release: Release,
         rows: Rows,
-        make: Callable[[Variant], Any],
+        make: Callable[[], Any],
         variant: Variant,
         *,
         is_own: bool,
     ) -> Resident | None:
-        row = make(variant)
+        row = make()
         if is_own:
             self._refer_to_own(row, release)
         rows.save(row)
@@ -173,8 +188,15 @@ def _in_order(release: Release, keys: Iterable[ModelKey]) -> list[ModelKey]:
     return list(found)
 
 
-def _make(rows: Rows, model: Any, also: ModelClass | None, variant: Variant) -> Any:
-    row = rows.make(model, variant, also=also)
+def _make(
+    rows: Rows,
+    model: Any,
+    also: ModelClass | None,
+    variant: Variant,
+    *,
+    own_nulls: bool,
+) -> Any:
+    row = rows.make(model, variant, also=also, own_nulls=own_nulls)
     if also and variant is Variant.WIDEST:
         spare_computed(row, also, rows)
     return row
@@ -230,17 +252,3 @@ def _difference(
             continue
         return f"{short(before)} that it had written has become {short(value)}", name
     return "", ""
-
-
-def differ(one: Any, other: Any) -> bool:
-    """Whether two values of a field differ, be they such as can't be compared."""
-    try:
-        return bool(one != other)
-    except Exception:  # noqa: BLE001 - a third party's value, such as an array
-        return repr(one) != repr(other)
-
-
-def short(value: Any) -> str:
-    """A value as a message has it."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

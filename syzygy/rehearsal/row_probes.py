@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import cycle
 from typing import Any
@@ -13,12 +13,10 @@ from django.db.models.deletion import ProtectedError, RestrictedError
 from django.db.models.fields.files import FieldFile
 
 from syzygy.alterations import has_db_default, is_generated
-from syzygy.constraints import constraint_fields
-from syzygy.rehearsal.attempts import Attempts, WrongError, quietly
-from syzygy.rehearsal.field_values import integer_range
+from syzygy.rehearsal.attempts import Attempts, WrongError, differ, quietly, short
 from syzygy.rehearsal.findings import Action, Probe
 from syzygy.rehearsal.releases import ModelClass, Release, key_of
-from syzygy.rehearsal.residents import differ, short, spare_computed
+from syzygy.rehearsal.residents import spare_computed
 from syzygy.rehearsal.row_rules import is_automatic
 from syzygy.rehearsal.rows import Rows, Variant
 from syzygy.rehearsal.uniques import conflict_targets
@@ -70,9 +68,7 @@ class RowProber(Attempts):
             probe(Action.INSERT, f"{words}, twice"),
             lambda: self._rows.save(self._rows.twin(row)),
         )
-        self.attempt(
-            probe(Action.UPDATE), lambda: row.save(using=self.alias, force_update=True)
-        )
+        self.attempt(probe(Action.UPDATE), lambda: self._rows.update(row))
         self.attempt(
             probe(Action.UPDATE, "by QuerySet.update()"), lambda: self._update(row)
         )
@@ -159,37 +155,31 @@ class RowProber(Attempts):
             query = model._base_manager.using(self.alias).filter(pk=row.pk)
             if query.update(**values) != 1:
                 raise WrongError("it updates no row")
-            query.update(**self._least(model, values))
+            least = self._rows.least(model)
+            query.update(**{n: least[n] for n in least.keys() & values.keys()})
 
-    def _least(self, model: ModelClass, names: Container[str]) -> dict[str, int]:
-        """The least integers of the named fields, where nothing depends on these."""
-        if any(map(is_generated, model._meta.concrete_fields)):
-            return {}
-        checked = {n for c in model._meta.constraints for n in constraint_fields(c)}
-        fields = [
-            field
-            for field in writable(model)
-            if isinstance(field, models.IntegerField)
-            and field.name in names
-            and not (field.name in checked or field.choices)
-        ]
-        least = {f.name: integer_range(f, self._connection)[0] for f in fields}
-        return {name: value for name, value in least.items() if value < 0}
+    def delete(self, row: models.Model, *before: models.Model) -> None:
+        """Delete a row and, as an application has to, what protects it.
 
-    def delete(self, row: models.Model) -> None:
-        """Delete a row and, as an application has to, what protects it."""
+        Raises what Django does for a row that protects itself, or one in ``before``,
+        for whose sake it has to go.
+        """
         for _ in range(_DEEPEST):
             try:
-                row.delete(using=self.alias)
+                models.Model.delete(row, using=self.alias)
             except ProtectedError as error:
                 obstacles = error.protected_objects
+                if obstacles & {row, *before}:
+                    raise
             except RestrictedError as error:
                 obstacles = error.restricted_objects
+                if obstacles & {row, *before}:
+                    raise
             else:
                 return
             for obstacle in obstacles:
                 if obstacle.pk is not None:
-                    self.delete(obstacle)
+                    self.delete(obstacle, *before, row)
 
 
 def writable(model: ModelClass) -> Iterator[Any]:

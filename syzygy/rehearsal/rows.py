@@ -10,6 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.state import StateApps
 from django.db.models.fields.files import FieldFile
 
+from syzygy.constraints import constraint_fields
 from syzygy.rehearsal.drafts import (
     Draft,
     Variant,
@@ -18,7 +19,7 @@ from syzygy.rehearsal.drafts import (
     sample_for,
     written_fields,
 )
-from syzygy.rehearsal.field_values import empty_values
+from syzygy.rehearsal.field_values import empty_values, integer_range
 from syzygy.rehearsal.parents import Parents
 from syzygy.rehearsal.row_rules import (
     ModelClass,
@@ -67,14 +68,23 @@ class Rows:
         return tuple(found)
 
     def make(
-        self, model: ModelClass, variant: Variant, *, also: ModelClass | None = None
+        self,
+        model: ModelClass,
+        variant: Variant,
+        *,
+        also: ModelClass | None = None,
+        own_nulls: bool = False,
     ) -> models.Model:
         """Return an unsaved row that is legal for the model beside those there are.
 
         With ``also``, the other release's class of the table, it is legal for that one,
-        too. Raises :exc:`Unprobable` if no such row is known.
+        too, but with ``own_nulls`` it may have NULL where the model alone takes it.
+        Raises :exc:`Unprobable` if no such row is known.
         """
-        return self._build(self._draft(model, variant, also))
+        rules = rules_of(model, also)
+        number = next(self._counter)
+        draft = Draft(model, variant, also, number, rules, own_nulls=own_nulls)
+        return self._build(self._filled(draft))
 
     def twin(self, instance: models.Model) -> models.Model:
         """Return an unsaved row with the same values wherever two rows may have them.
@@ -116,22 +126,32 @@ class Rows:
             instance, force_insert=(models.Model,), using=self._connection.alias
         )
 
+    def update(self, instance: models.Model) -> None:
+        """Save a row that is there."""
+        models.Model.save(instance, force_update=True, using=self._connection.alias)
+
+    def least(self, model: ModelClass) -> dict[str, int]:
+        """The negative integers that fields take at the least, by name.
+
+        Of fields on which nothing else depends, be it a constraint or a computed field.
+        """
+        if any(field.generated for field in model._meta.concrete_fields):
+            return {}
+        checked = {n for c in model._meta.constraints for n in constraint_fields(c)}
+        least = {
+            field.name: integer_range(field, self._connection)[0]
+            for field in written_fields(model)
+            if isinstance(field, models.IntegerField)
+            and not (field.name in checked or field.choices)
+        }
+        return {name: value for name, value in least.items() if value < 0}
+
     def _insert(self, model: ModelClass, also: ModelClass | None) -> models.Model:
         row = self.make(model, Variant.DEFAULTS, also=also)
         self.save(row)
         return row
 
-    def _draft(
-        self,
-        model: ModelClass,
-        variant: Variant,
-        also: ModelClass | None,
-        forced: Collection[str] = (),
-        rules: list[Rule] | None = None,
-    ) -> Draft:
-        if rules is None:
-            rules = rules_of(model, also)
-        draft = Draft(model, variant, also, next(self._counter), rules, forced)
+    def _filled(self, draft: Draft) -> Draft:
         with self._parents.making(draft):
             fill(draft, self._connection)
             self._parents.fill(draft)
@@ -176,7 +196,10 @@ class Rows:
     ) -> list[Draft]:
         rules = [rule for rule in rules_of(model, also) if not rule.is_like(goal)]
         forced = goal.compared or goal.fields
-        draft = self._draft(model, Variant.DEFAULTS, also, forced, rules)
+        number = next(self._counter)
+        draft = self._filled(
+            Draft(model, Variant.DEFAULTS, also, number, rules, forced)
+        )
         if not goal.compared:
             self._search.settle(draft, broken=goal)
             return [draft]

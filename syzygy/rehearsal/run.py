@@ -150,7 +150,7 @@ class _Run:
             ) from error
         keys = self._choose(steps, old, new)
         if not self._options.replay:
-            schema.make_tables(self._connection, old.state, self._history)
+            schema.make_tables(self._connection, old.state, self._history, new.state)
         walk = Walk(self._connection, old, new, keys, self._progress)
         walk.go(self._executor, steps, old, new)
         alone = walk.moments[0].failures + self._alone(new, walk.moments, plan)
@@ -194,7 +194,8 @@ class _Run:
             return []
         with scratch_database(self._options.alias) as connection:
             try:
-                schema.make_tables(connection, release.state, [*self._history, *plan])
+                state = release.state
+                schema.make_tables(connection, state, [*self._history, *plan], state)
             except SchemaError:
                 return []
             walk = Walk(connection, release, release, keys, _be_quiet)

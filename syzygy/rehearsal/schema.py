@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
 from django.db import router
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -16,7 +17,7 @@ from syzygy.graph import MigrationKey
 from syzygy.history import UnrenderedState
 from syzygy.interrupts import Terminated
 from syzygy.rehearsal.attempts import explain
-from syzygy.rehearsal.releases import ModelClass, parts_of
+from syzygy.rehearsal.releases import ModelClass, key_of, parts_of
 from syzygy.staging import Plan
 
 # Operations whose effect no model state shows, and which tables may need.
@@ -55,12 +56,17 @@ def state_after(executor: MigrationExecutor, history: Plan) -> ProjectState:
 
 
 def make_tables(
-    connection: BaseDatabaseWrapper, state: ProjectState, history: Plan
+    connection: BaseDatabaseWrapper,
+    state: ProjectState,
+    history: Plan,
+    coming: ProjectState,
 ) -> None:
     """Make the tables of a state, without going through its history.
 
     Of the migrations in ``history``, which lead to the state, only the extensions and
-    collations that they create are made the way they do it.
+    collations that they create are made the way they do it. Tables that migrations
+    don't make are stood in for where others, or models of the ``coming`` state, need
+    them.
 
     Raises :class:`SchemaError` for what can't be made so.
     """
@@ -70,7 +76,7 @@ def make_tables(
                 label = migration.app_label
                 for operation in _beside_state(migration.operations):
                     operation.database_forwards(label, editor, state, state)
-            for model in _with_table(state, connection.alias):
+            for model in _with_table(state, coming, connection.alias):
                 editor.create_model(model)
     except Exception as error:
         raise SchemaError(
@@ -85,14 +91,21 @@ def replay(executor: MigrationExecutor, history: Plan) -> None:
 
     Raises :class:`SchemaError` if one of them fails.
     """
+    at = [""]
+
+    def remember(action: str, *about: Any) -> None:
+        if action == "apply_start":
+            at[:] = [f' at "{about[0]}"']
+
+    executor.progress_callback = remember
     try:
         executor.migrate([], plan=history)
     except Terminated:
         raise
     except (Exception, SystemExit) as error:
         raise SchemaError(
-            "The migrations that the deployment starts from can't be replayed: "
-            f"{explain(error)}"
+            "The migrations that the deployment starts from can't be replayed: they "
+            f"fail{at[0]}: {explain(error)}"
         ) from error
 
 
@@ -112,20 +125,27 @@ def _beside_state(operations: Iterable[Operation]) -> Iterator[Operation]:
         yield from _beside_state(parts_of(operation))
 
 
-def _with_table(state: ProjectState, alias: str) -> Iterator[ModelClass]:
+def _with_table(
+    state: ProjectState, coming: ProjectState, alias: str
+) -> Iterator[ModelClass]:
     models = state.apps.get_models()
-    referred = {
+    managed = [model for model in models if model._meta.managed]
+    tables = {model._meta.db_table for model in managed}
+    needed = {
         field.related_model
-        for model in models
-        if model._meta.managed
+        for model in managed
         for field in (*model._meta.local_fields, *model._meta.local_many_to_many)
         if field.remote_field
     }
     for model in models:
         options = model._meta
-        # A table that migrations don't make is stood in for where others need it.
-        is_wanted = options.managed or model in referred
-        if not is_wanted or options.proxy or options.swapped:
+        if not options.managed:
+            later = coming.models.get(key_of(model))
+            is_taken_over = later and later.options.get("managed", True)
+            is_needed = model in needed or is_taken_over
+            if not is_needed or options.db_table in tables:
+                continue
+        if options.proxy or options.swapped:
             continue
         suits = options.can_migrate(alias) or not options.managed
         if suits and router.allow_migrate_model(alias, model):

@@ -23,6 +23,7 @@ from syzygy.rehearsal.releases import Release
 from syzygy.rehearsal.residents import Residents
 from syzygy.rehearsal.rows import Rows
 from syzygy.rehearsal.scope import is_opaque
+from syzygy.rehearsal.sequences import Sequences
 from syzygy.staging import Step
 
 
@@ -48,6 +49,7 @@ class Walk:
         self._keys = sorted(keys)
         self._progress = progress
         self._residents = Residents(connection.alias)
+        self._sequences = Sequences(connection, self._keys)
         numbers = count()
         self._rows = {
             release: Rows(release.apps, connection, numbers)
@@ -88,10 +90,13 @@ class Walk:
             if not step.is_postponed and self.is_complete:
                 self._take(executor, step, Phase.PRE_DEPLOY, running)
         if self.is_complete:
+            # Before anything has used up keys.
+            failures = list(self._sequences.lagging(coming))
             self._plant(running, coming)
             self._plant(coming, running)
             names = (running.name, coming.name)
             self._see(Point(Phase.WINDOW, names, backward=backward))
+            self.moments[-1].failures += failures
         for step in steps:
             if step.is_postponed and self.is_complete:
                 self._take(executor, step, Phase.POST_DEPLOY, coming)
@@ -120,6 +125,9 @@ class Walk:
         """Apply or unapply a migration, and see what the release makes of it."""
         point = Point(phase, (release.name,), step.migration, step.stage, step.backward)
         self._progress(point)
+        runs_code = any(map(is_opaque, step.migration.operations))
+        if runs_code:
+            self._sequences.prepare(self._probers)
         try:
             if step.backward:
                 executor.migrate([], plan=[(step.migration, True)])
@@ -138,7 +146,9 @@ class Walk:
             self.moments.append(Moment(point, [failure]))
             self.is_complete = False
             return
-        self._see(point, is_opaque=any(map(is_opaque, step.migration.operations)))
+        if runs_code:
+            self._sequences.note(self._probers, step.migration)
+        self._see(point, is_opaque=runs_code)
 
     def _see(self, point: Point, *, is_opaque: bool = False) -> None:
         if point.migration is None:
@@ -147,6 +157,7 @@ class Walk:
         with routed_to(self._connection.alias):
             for release, prober in self._probers.items():
                 if release.name in point.releases:
+                    moment.failures += self._sequences.lagging(release)
                     moment.failures += self._residents.missing_or_changed(
                         release, is_opaque=is_opaque
                     )

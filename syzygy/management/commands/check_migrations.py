@@ -182,6 +182,7 @@ class Command(BaseCommand):
         from io import StringIO
 
         from syzygy.management import audit_report
+        from syzygy.management.pipes import while_somebody_reads
 
         if options["format"] != "text":
             render = import_string(FORMATS[options["format"]])
@@ -191,13 +192,17 @@ class Command(BaseCommand):
             audit_report.write(audit, OutputWrapper(text), no_style())
             self._tell(text.getvalue(), options)
         else:
-            audit_report.write(audit, self.stdout, self.style)
+            with while_somebody_reads():
+                audit_report.write(audit, self.stdout, self.style)
 
     def _tell(self, text: str, options: dict[str, Any]) -> None:
         """Write to the file that is asked for, or to the standard output."""
+        from syzygy.management.pipes import while_somebody_reads
+
         path = options["output"]
         if path is None:
-            self.stdout.write(text)
+            with while_somebody_reads():
+                self.stdout.write(text)
             return
         try:
             with open(path, "w", encoding="utf-8") as file:

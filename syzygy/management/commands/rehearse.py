@@ -84,6 +84,7 @@ class Command(BaseCommand):
         """
         # Not imported at the top: checks load the command without running it.
         from syzygy.management import rehearsal_report
+        from syzygy.management.pipes import while_somebody_reads
         from syzygy.rehearsal.findings import Point, Severity
         from syzygy.rehearsal.run import REASONS, Options, rehearse
 
@@ -111,7 +112,10 @@ class Command(BaseCommand):
             # Of a scratch database that couldn't be removed after the error.
             notes = getattr(error, "__notes__", ())
             raise CommandError("\n".join([str(error), *notes])) from error
-        rehearsal_report.write(rehearsal, options["format"], self.stdout, self.style)
+        with while_somebody_reads():
+            rehearsal_report.write(
+                rehearsal, options["format"], self.stdout, self.style
+            )
         if rehearsal.fails(Severity(options["fail_level"])):
             raise SystemExit(1)
 

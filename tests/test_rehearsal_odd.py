@@ -1,0 +1,201 @@
+"""Deployments that are odd, or that look harmless, rehearsed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from django.contrib.postgres.operations import CreateCollation
+from django.core.management.color import no_style
+from django.db import connections, models
+from django.db.migrations import (
+    AddConstraint,
+    AddField,
+    AlterField,
+    AlterModelOptions,
+    CreateModel,
+    RunPython,
+    RunSQL,
+)
+from django.db.migrations.operations.base import Operation
+
+from syzygy.rehearsal.findings import Action, Phase
+from tests.command_helpers import Project
+from tests.rehearsal_helpers import (
+    BREAKS,
+    Told,
+    auto,
+    codes,
+    of,
+    post,
+    pre,
+    rehearsed,
+)
+from tests.rules_helpers import model
+from tests.services import UNDER_TEST
+from tests.test_rehearsal_rules_fields import AUTHOR, POST, text, to
+
+pytest_plugins = ["tests.command_fixtures"]
+
+MORE = auto(AddField("post", "more", text(null=True)))
+
+
+# Keys that somebody gives
+
+
+def copy(apps: Any, schema_editor: Any) -> None:
+    """Have authors with the keys of posts."""
+    alias = schema_editor.connection.alias
+    authors = apps.get_model("blog", "Author").objects.using(alias)
+    first = authors.order_by("-pk").values_list("pk", flat=True).first() or 0
+    for row in apps.get_model("blog", "Post").objects.using(alias).all():
+        authors.create(pk=first + row.pk, name="copied")
+
+
+def reset(apps: Any, schema_editor: Any) -> None:
+    connection = connections[schema_editor.connection.alias]
+    author = apps.get_model("blog", "Author")
+    with connection.cursor() as cursor:
+        for sql in connection.ops.sequence_reset_sql(no_style(), [author]):
+            cursor.execute(sql)
+
+
+COPY, RESET = RunPython(copy, RunPython.noop), RunPython(reset, RunPython.noop)
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["new table", "table in use"])
+def test_sequence_that_is_left_behind(is_new: bool, project: Project) -> None:
+    before, made = ([POST], [AUTHOR]) if is_new else ([POST, AUTHOR], [])
+    steps = [pre(*made, COPY), pre(RunSQL("SELECT 1"))]
+    told = Told(rehearsed(project, before, *steps))
+    if UNDER_TEST != "postgresql":
+        told.nothing()
+        return
+    (finding,) = told.rehearsal.findings
+    assert finding.release == ("new" if is_new else "old"), told.text
+    assert finding.model == "blog.Author", told.text
+    assert "the sequence is at" in finding.error
+    assert finding.actions == (Action.INSERT,)
+    assert finding.culprit
+    assert finding.culprit.operation is COPY, told.text
+    assert "sqlsequencereset blog" in finding.way_out
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["new table", "table in use"])
+def test_sequence_that_is_reset(is_new: bool, project: Project) -> None:
+    before, made = ([POST], [AUTHOR]) if is_new else ([POST, AUTHOR], [])
+    # In another migration it would come too late for who uses the table.
+    steps = [pre(*made, COPY), pre(RESET)] if is_new else [pre(COPY, RESET)]
+    Told(rehearsed(project, before, *steps)).nothing()
+
+
+# Collations
+
+FOLDING = {
+    "sqlite": "nocase",
+    "postgresql": "folding",
+    "mariadb": "utf8mb4_general_ci",
+}[UNDER_TEST]
+EXACT = "utf8mb4_bin" if UNDER_TEST == "mariadb" else None
+MADE: list[Operation] = []
+if UNDER_TEST == "postgresql":
+    MADE = [
+        CreateCollation(
+            "folding", "und-u-ks-level2", provider="icu", deterministic=False
+        )
+    ]
+
+
+def with_collation(collation: str | None) -> list[Operation]:
+    # Not a unique field, for which Django makes another index on PostgreSQL.
+    unique = models.UniqueConstraint(fields=["title"], name="unique_title")
+    title = text(db_collation=collation)
+    return [*MADE, model("Post", title=title), AddConstraint("post", unique)]
+
+
+def to_collation(collation: str | None) -> AlterField:
+    return AlterField("post", "title", text(db_collation=collation))
+
+
+@pytest.mark.parametrize(
+    ("collations", "early", "late"),
+    [((EXACT, FOLDING), {"old"}, set()), ((FOLDING, EXACT), set(), {"new"})],
+    ids=["folding", "exact"],
+)
+def test_collation_of_what_is_unique(
+    collations: tuple[str | None, str | None],
+    early: set[str],
+    late: set[str],
+    project: Project,
+) -> None:
+    before = with_collation(collations[0])
+    for make, expected in ((pre, early), (post, late)):
+        told = Told(rehearsed(project, before, make(to_collation(collations[1]))))
+        assert {f.release for f in told.rehearsal.findings} == expected, told.text
+        assert not told.rehearsal.not_probed, told.text
+        for finding in told.rehearsal.findings:
+            assert finding.severity is BREAKS
+            assert (finding.model, finding.field) == ("blog.Post", "title")
+            assert codes([finding]) == {"change-collation"}
+            assert finding.way_out
+
+
+# Models that are odd
+
+UNMANAGED = model("Post", (), {"managed": False}, title=text())
+MANAGED = AlterModelOptions("post", {"managed": True})
+
+
+def test_table_that_migrations_take_over(project: Project) -> None:
+    told = Told(rehearsed(project, [UNMANAGED], auto(MANAGED), MORE))
+    told.no_breaks(not_probed=["Post"])
+    assert [m.models for m in told.rehearsal.moments if m.point.phase is Phase.END] == [
+        1
+    ]
+
+
+def test_table_that_is_another_one_s(project: Project) -> None:
+    """As models of a table for reading are."""
+    view = model("View", (), {"managed": False, "db_table": "blog_post"}, title=text())
+    before = [POST, view, model("Note", view=to("view"))]
+    told = Told(rehearsed(project, before, MORE))
+    told.no_breaks()
+
+
+class Softly:
+    """Overrides what models have, with fewer arguments; nothing of it is run."""
+
+    def save(self) -> None:
+        raise AssertionError
+
+    def delete(self) -> None:
+        raise AssertionError
+
+
+def test_methods_of_mixins_are_not_called(project: Project) -> None:
+    made = CreateModel("Post", POST.fields, bases=(Softly, models.Model))
+    Told(rehearsed(project, [made], MORE)).nothing()
+
+
+@pytest.mark.skipif(UNDER_TEST == "mariadb", reason="It knows no deferred checks.")
+def test_rows_that_protect_themselves(project: Project) -> None:
+    """No application can delete them, so the deployment isn't to blame."""
+    itself = to("post", on_delete=models.PROTECT)
+    told = Told(rehearsed(project, [model("Post", root=itself)], MORE))
+    assert told.rehearsal.complete
+    assert not told.rehearsal.findings, told.text
+    (item,) = told.rehearsal.not_probed
+    assert "ProtectedError" in item.reason
+
+
+def test_reason_that_models_share_is_told_once(project: Project) -> None:
+    before: Sequence[Operation] = [
+        POST,
+        model("One", (), {"managed": False}, name=text()),
+        model("Two", (), {"managed": False}, name=text()),
+    ]
+    told = Told(rehearsed(project, before, MORE, all_models=True))
+    assert "blog.One, blog.Two  it is unmanaged" in told.text
+    assert len(told.rehearsal.not_probed) == 2
+    assert not of(told.rehearsal, BREAKS)
