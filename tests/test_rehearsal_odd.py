@@ -12,6 +12,7 @@ from django.db import connections, models
 from django.db.migrations import (
     AddConstraint,
     AddField,
+    AddIndex,
     AlterField,
     AlterModelOptions,
     CreateModel,
@@ -21,9 +22,11 @@ from django.db.migrations import (
 from django.db.migrations.operations.base import Operation
 
 from syzygy.rehearsal.findings import Action, Phase
+from syzygy.rehearsal.run import Options, rehearse
 from tests.command_helpers import Project
 from tests.rehearsal_helpers import (
     BREAKS,
+    Deployed,
     Told,
     auto,
     codes,
@@ -31,8 +34,9 @@ from tests.rehearsal_helpers import (
     post,
     pre,
     rehearsed,
+    write,
 )
-from tests.rules_helpers import model
+from tests.rules_helpers import APP, model
 from tests.services import UNDER_TEST
 from tests.test_rehearsal_rules_fields import AUTHOR, POST, text, to
 
@@ -88,6 +92,39 @@ def test_sequence_that_is_reset(is_new: bool, project: Project) -> None:
     # In another migration it would come too late for who uses the table.
     steps = [pre(*made, COPY), pre(RESET)] if is_new else [pre(COPY, RESET)]
     Told(rehearsed(project, before, *steps)).nothing()
+
+
+# Who is to blame
+
+
+def test_what_refers_to_rows_that_go_along(project: Project) -> None:
+    """Not what else the deployment does to what refers to the row."""
+    before = [AUTHOR, model("Post", author=to("author"), title=text())]
+    review = model("Review", post=to("post"))
+    index = AddIndex("post", models.Index(fields=["title"], name="post_title"))
+    told = Told(rehearsed(project, before, auto(index), auto(review)))
+    assert {f.model for f in told.rehearsal.findings} == {"blog.Author", "blog.Post"}
+    for finding in told.rehearsal.findings:
+        assert finding.culprit
+        assert finding.culprit.operation is review, told.text
+
+
+def kind_of_post(apps: Any = None, schema_editor: Any = None) -> Any:
+    """Return what the app makes when it is asked for it, and remembers."""
+    from django.contrib.contenttypes.models import ContentType
+
+    return ContentType.objects.get_for_model(ContentType)
+
+
+def test_rows_that_are_remembered(project: Project) -> None:
+    """What is rolled back isn't there any more, whoever has a key of it."""
+    project.installed.append("django.contrib.contenttypes")
+    kind = models.ForeignKey("contenttypes.contenttype", models.SET(kind_of_post))
+    before = [model("Post", kind=kind)]
+    write(project, APP, [Deployed(tuple(before)), MORE])
+    with project.active():
+        told = Told(rehearse(Options(targets=["blog.0001"])))
+    told.nothing()
 
 
 # Collations

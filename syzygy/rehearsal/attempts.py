@@ -11,6 +11,7 @@ from django.db import router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from syzygy.rehearsal.findings import Action, Failure, Probe, Severity
+from syzygy.rehearsal.isolation import forget_content_types
 from syzygy.rehearsal.releases import ModelClass
 from syzygy.rehearsal.values import Unprobable
 
@@ -51,7 +52,7 @@ class Attempts:
         Errors of the class ``mild`` are hazards. Returns ``None`` after a failure.
         """
         try:
-            with transaction.atomic(using=self.alias):
+            with _undone_on_error(self.alias):
                 result = do()
                 if self._defers and probe.action is not Action.SELECT:
                     self._connection.check_constraints()
@@ -75,12 +76,23 @@ class Attempts:
         with transaction.atomic(using=self.alias):
             yield
             transaction.set_rollback(True, using=self.alias)
+        forget_content_types()
+
+
+@contextmanager
+def _undone_on_error(alias: str) -> Iterator[None]:
+    try:
+        with transaction.atomic(using=alias):
+            yield
+    except Exception:
+        forget_content_types()
+        raise
 
 
 def quietly(alias: str, do: Callable[[], _ResultT]) -> _ResultT | None:
     """Do something of which an attempt tells if it goes wrong; then return ``None``."""
     try:
-        with transaction.atomic(using=alias):
+        with _undone_on_error(alias):
             return do()
     except Exception:  # noqa: BLE001 - whatever a database or a field says
         return None

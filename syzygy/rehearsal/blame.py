@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from django.db.migrations import CreateModel, DeleteModel, RenameModel
 from django.db.migrations.operations.base import Operation
+from django.db.migrations.operations.fields import FieldOperation
 from django.db.migrations.state import ProjectState
 from django.db.models import ForeignKey
 
@@ -15,7 +17,7 @@ from syzygy.constraints import constraint_fields
 from syzygy.history import History, ModelKey
 from syzygy.rehearsal import scope
 from syzygy.rehearsal.findings import NEXT_KEY, Action, Culprit, Failure, Severity
-from syzygy.rehearsal.releases import touched_models
+from syzygy.rehearsal.releases import parts_of, touched_models
 from syzygy.requirements import is_opaque, operation_effects
 from syzygy.rules import SET_NOT_NULL, Rule
 from syzygy.staging import Step
@@ -156,6 +158,10 @@ _MILD = {
 _WHEN = {Stage.PRE_DEPLOY: "before", Stage.POST_DEPLOY: "after"}
 
 
+# Those that make or remove references, with the fields or the models that have them.
+_WITH_REFERENCES = (FieldOperation, CreateModel, DeleteModel, RenameModel)
+
+
 def _weight(
     suspect: Suspect, failure: Failure, key: ModelKey | None
 ) -> tuple[bool, ...]:
@@ -169,7 +175,7 @@ def _weight(
         # Of a migration that runs code, it is the code that does something to rows.
         (is_about_rows or failure.probe.subject == NEXT_KEY) and runs_code,
         key in suspect.models and failure.field in suspect.fields,
-        _may_hold(suspect, failure, key),
+        *_may_hold(suspect, failure, key),
         is_near and bool(named),
         is_near and _is_apt(rule, failure) and _is_unsafe(rule, suspect),
         is_near and _is_unsafe(rule, suspect),
@@ -182,16 +188,18 @@ def _weight(
     )
 
 
-def _may_hold(suspect: Suspect, failure: Failure, key: ModelKey | None) -> bool:
+def _may_hold(
+    suspect: Suspect, failure: Failure, key: ModelKey | None
+) -> tuple[bool, bool]:
     """Whether it made references that keep a row from being deleted.
 
-    That row may go along with the one to delete; the error names what refers to it.
+    The second says that they are to rows of that kind; the first that the error names
+    them, for the row may be one that goes along with the one to delete.
     """
     if failure.probe.action is not Action.DELETE or not suspect.targets:
-        return False
-    return key in suspect.targets or any(
-        _is_word(table, failure.error) for table in suspect.tables
-    )
+        return False, False
+    is_named = any(_is_word(table, failure.error) for table in suspect.tables)
+    return is_named and key not in suspect.models, key in suspect.targets
 
 
 def _is_unsafe(rule: Rule | None, suspect: Suspect) -> bool:
@@ -250,6 +258,10 @@ def _is_word(name: str, text: str) -> bool:
 
 def _targets(operation: Operation, label: str, history: History) -> Iterable[ModelKey]:
     """The models to which an operation makes or removes references."""
+    for part in parts_of(operation):
+        yield from _targets(part, label, history)
+    if not isinstance(operation, _WITH_REFERENCES):
+        return
     fields: list[tuple[ModelKey, Any]] = []
     for key in touched_models(operation, label) or ():
         if model := history.models.get(key):

@@ -322,17 +322,6 @@ def built_in(field_class: type[Any]) -> Values | None:
     )
 
 
-def unwritable(field_class: type[Any]) -> str | None:
-    """Why the fields of one of Django's classes take no values, if they take none."""
-    path = f"{field_class.__module__}.{field_class.__qualname__}"
-    if path == "django.contrib.postgres.search.SearchVectorField":
-        return (
-            "A search vector is made by the database, and there is no value that reads "
-            "as it was written."
-        )
-    return None
-
-
 @cache
 def _postgres_kinds(module: str) -> dict[type[Any], Values]:
     if not module.startswith("django.contrib.postgres."):

@@ -34,19 +34,23 @@ def isolated() -> Iterator[None]:
     was_disabled, logger.disabled = logger.disabled, True
     for signal in _SIGNALS:
         _set_receivers(signal, [])
-    _forget_content_types()
+    forget_content_types()
     try:
         yield
     finally:
-        _forget_content_types()
+        forget_content_types()
         logger.disabled = was_disabled
         for signal, found in receivers:
             # What was connected meanwhile stays connected.
             _set_receivers(signal, [*found, *signal.receivers])
 
 
-def _forget_content_types() -> None:
-    """Drop the keys that the app remembers by the alias of a database."""
+def forget_content_types() -> None:
+    """Drop the keys that the app remembers by the alias of a database.
+
+    They are of rows that it makes when it is asked for them, as the ``on_delete`` of a
+    field may do, and that are gone after a rollback.
+    """
     if apps.is_installed("django.contrib.contenttypes"):
         from django.contrib.contenttypes.models import ContentType
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib.postgres import fields
+from django.contrib.postgres.search import SearchVectorField
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.postgresql.psycopg_any import (
     DateRange,
@@ -14,7 +15,7 @@ from django.db.backends.postgresql.psycopg_any import (
     NumericRange,
 )
 
-from syzygy.rehearsal.field_values import Kind, filled
+from syzygy.rehearsal.field_values import LONG, Kind, filled
 from syzygy.rehearsal.values import Values, values_of
 
 # How many items the widest array has that has no size.
@@ -47,6 +48,17 @@ def _wide_map(
     field: Any, number: int, connection: BaseDatabaseWrapper
 ) -> dict[str, str | None]:
     return {"sample": str(number), "long": filled(number, 1_000), "null": None}
+
+
+# A vector of one word, in quotes as the database has it.
+
+
+def _vector(field: Any, number: int, connection: BaseDatabaseWrapper) -> str:
+    return f"'sample-{number}'"
+
+
+def _wide_vector(field: Any, number: int, connection: BaseDatabaseWrapper) -> str:
+    return f"'{filled(number, LONG)}'"
 
 
 # No two of these have something in common: they may be excluded from that.
@@ -97,6 +109,7 @@ def _wide_moments(field: Any, number: int, connection: BaseDatabaseWrapper) -> A
 KINDS: dict[type[Any], Values] = {
     fields.ArrayField: Kind(_array, _wide_array),
     fields.HStoreField: Kind(_map, _wide_map),
+    SearchVectorField: Kind(_vector, _wide_vector),
     fields.IntegerRangeField: Kind(_integers, _wide_integers),
     fields.BigIntegerRangeField: Kind(_integers, _wide_integers),
     fields.DecimalRangeField: Kind(_decimals, _wide_decimals),

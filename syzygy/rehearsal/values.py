@@ -129,15 +129,13 @@ def values_of(field: Any, *, is_part: bool = False) -> Values:
     """
     if not is_part and (found := _by_label.get(_normalized(label_of(field)) or "")):
         return found
-    from syzygy.rehearsal.field_values import built_in, unwritable
+    from syzygy.rehearsal.field_values import built_in
 
     for base in type(field).__mro__:
         if registered := _by_class.get(base):
             return registered
         if known := built_in(base):
             return known
-        if reason := unwritable(base):
-            raise Unprobable(label_of(field), reason)
     raise Unprobable(label_of(field), _unknown(field))
 
 
