@@ -158,11 +158,25 @@ def test_null_that_is_filled_after_the_rollout(project: Project) -> None:
     Told(rehearsed(project, [NULLABLE], *steps)).no_breaks(["set-not-null"])
 
 
+NEVER_NULL = AddConstraint(
+    "post",
+    models.CheckConstraint(condition=models.Q(title__isnull=False), name="never_null"),
+)
+
+
 def test_null_that_a_constraint_forbids(project: Project) -> None:
     """The running release can't write it, so there is nothing to fill."""
-    never = models.CheckConstraint(condition=models.Q(title__isnull=False), name="set")
-    before = [NULLABLE, AddConstraint("post", never)]
+    before = [NULLABLE, NEVER_NULL]
     Told(rehearsed(project, before, auto(REQUIRE))).nothing()
+
+
+def test_null_that_a_new_constraint_forbids(project: Project) -> None:
+    """It is NOT NULL by another name."""
+    told = Told(rehearsed(project, [NULLABLE], auto(NEVER_NULL), auto(REQUIRE)))
+    (finding,) = of(told.rehearsal, BREAKS)
+    assert finding.culprit
+    assert finding.culprit.operation is NEVER_NULL, told.text
+    assert finding.way_out.startswith("Fill the rows that hold NULL first"), told.text
 
 
 # Stages that operations declare
@@ -230,6 +244,18 @@ def test_rollback_that_breaks(project: Project) -> None:
     found = [f for f in of(told.rehearsal, BREAKS) if f.culprit and f.culprit.backward]
     assert codes(found) == {"remove-order"}, told.text
     assert {f.release for f in found} == {"new"}
+
+
+def test_rollback_that_trips_over_null(project: Project) -> None:
+    """The new release may have written it, where the old one declares NOT NULL."""
+    loose = AlterField("post", "title", text(null=True))
+    told = Told(rehearsed(project, [POST], pre(loose), revert=True))
+    (finding,) = of(told.rehearsal, BREAKS)
+    assert finding.actions == (Action.MIGRATE,), told.text
+    assert finding.culprit
+    assert finding.culprit.backward
+    assert finding.culprit.operation is loose
+    assert "reverse_code" in finding.way_out
 
 
 def test_rollback_that_is_impossible(project: Project) -> None:

@@ -18,8 +18,9 @@ from syzygy.history import History, ModelKey
 from syzygy.rehearsal import scope
 from syzygy.rehearsal.findings import NEXT_KEY, Action, Culprit, Failure, Severity
 from syzygy.rehearsal.releases import parts_of, touched_models
+from syzygy.rehearsal.row_rules import forbids_null
 from syzygy.requirements import is_opaque, operation_effects
-from syzygy.rules import SET_NOT_NULL, Rule
+from syzygy.rules import DROP_NOT_NULL, SET_NOT_NULL, Rule
 from syzygy.staging import Step
 
 
@@ -86,7 +87,7 @@ def way_out(culprit: Culprit, failure: Failure) -> str:
     """What to do about what an operation breaks, in a sentence or two."""
     rule = culprit.rule
     if failure.probe.action is Action.MIGRATE:
-        return _mend(rule)
+        return _mend(culprit)
     if failure.probe.subject == NEXT_KEY:
         return (
             "Reset the sequence where the rows with keys of their own are inserted: "
@@ -111,9 +112,18 @@ def way_out(culprit: Culprit, failure: Failure) -> str:
     )
 
 
-def _mend(rule: Rule | None) -> str:
+def _mend(culprit: Culprit) -> str:
     """What to do about a migration that fails, whatever its stage is."""
-    if rule is SET_NOT_NULL:
+    rule = culprit.rule
+    if culprit.backward and rule is DROP_NOT_NULL:
+        return (
+            "Fill the rows that hold NULL before it is undone: with RunPython or "
+            'RunSQL in a migration after this one, whose "reverse_code" or '
+            '"reverse_sql" does it.'
+        )
+    if rule is SET_NOT_NULL or forbids_null(
+        getattr(culprit.operation, "constraint", None)
+    ):
         return (
             "Fill the rows that hold NULL first, but after the rollout, as the running "
             "release may write more of them until then: with "
@@ -168,7 +178,13 @@ def _weight(
     rule = _worst(suspect, failure)
     named = _named(suspect.fields, failure)
     runs_code = scope.is_opaque(suspect.operation)
-    is_near = key is None or key in suspect.models or key in suspect.targets
+    is_near = (
+        key is None
+        or key in suspect.models
+        or key in suspect.targets
+        # Such as that of a many-to-many relation.
+        or any(_is_word(table, failure.error) for table in suspect.tables)
+    )
     is_lost = failure.probe.action is Action.KEEP
     is_about_rows = is_lost and failure.severity is Severity.HAZARD
     return (

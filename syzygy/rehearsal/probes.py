@@ -33,16 +33,28 @@ from syzygy.rehearsal.uniques import conflict_targets, constraints_of, upsert_ta
 class Prober(RowProber):
     """Tries all that a release may do with models; nothing of it stays."""
 
-    def probe(self, keys: Iterable[ModelKey], residents: Residents) -> list[Failure]:
-        """Use each of the models that the release has; return what went wrong."""
+    def probe(
+        self,
+        keys: Iterable[ModelKey],
+        residents: Residents,
+        *,
+        is_same_schema: bool = False,
+    ) -> list[Failure]:
+        """Use each of the models that the release has; return what went wrong.
+
+        On the schema of the last time only the rows that stay may be others.
+        """
         self.failures = []
         self._held: dict[ModelKey, bool] = {}
         for key in keys:
             if model := self.release.model(key):
-                self._probe_model(key, model, residents)
+                self._probe_all_rows(key, model, residents)
+                if not is_same_schema:
+                    self._probe_new_rows(key, model)
+                self._probe_residents(key, model, residents)
         return self.failures
 
-    def _probe_model(
+    def _probe_all_rows(
         self, key: ModelKey, model: ModelClass, residents: Residents
     ) -> None:
         label = self.release.label(key)
@@ -53,12 +65,20 @@ class Prober(RowProber):
                 Probe(self.release.name, label, Action.SELECT, "all rows", guests),
                 lambda: self._select(label, model, residents, key),
             )
+
+    def _probe_new_rows(self, key: ModelKey, model: ModelClass) -> None:
+        label = self.release.label(key)
         for variant in self._rows.variants(model):
             with self.rolled_back():
                 self.probe_row(label, model, variant)
         self._probe_constraints(key, label, model)
         self._probe_relations(label, model)
-        for resident in residents.latest(key):
+
+    def _probe_residents(
+        self, key: ModelKey, model: ModelClass, residents: Residents
+    ) -> None:
+        label = self.release.label(key)
+        for resident in residents.latest(key, self.release):
             with self.rolled_back():
                 self._probe_resident(key, label, model, resident)
 
@@ -67,7 +87,9 @@ class Prober(RowProber):
     def _select(
         self, label: str, model: ModelClass, residents: Residents, key: ModelKey
     ) -> None:
-        owners = {resident.pk: resident.owner for resident in residents.of(key)}
+        owners = {
+            resident.pk: resident.owner for resident in residents.of(key, self.release)
+        }
         unknown = self._unknown_fields(key, model)
         told = set()
         for row in model._base_manager.using(self.alias).all():

@@ -20,13 +20,17 @@ _VARIANTS = (Variant.DEFAULTS, Variant.WIDEST, Variant.EMPTY)
 
 
 class Resident(NamedTuple):
-    """A row that a release inserted, and the values that it read back."""
+    """A row that a release inserted, and the values that it read back.
+
+    Or the part of a row that is in the table of a parent of the model ``whole``.
+    """
 
     owner: str
     key: ModelKey
     pk: Any
     values: dict[str, Any]
     variant: Variant
+    whole: ModelKey
 
 
 class Residents:
@@ -41,13 +45,20 @@ class Residents:
         self._rows: list[Resident] = []
         self._owners: set[tuple[str, ModelKey]] = set()
 
-    def of(self, key: ModelKey) -> list[Resident]:
-        """The rows of a model."""
-        return [resident for resident in self._rows if resident.key == key]
+    def of(self, key: ModelKey, reader: Release) -> list[Resident]:
+        """The rows of a model, and parts of such as a release knows no more of."""
+        return [
+            resident
+            for resident in self._rows
+            if resident.key == key
+            and (resident.whole == key or not reader.model(resident.whole))
+        ]
 
-    def latest(self, key: ModelKey) -> list[Resident]:
-        """Of the rows of a model, the last one of each kind that each release wrote."""
-        kinds = {(row.owner, row.variant): row for row in self.of(key)}
+    def latest(self, key: ModelKey, reader: Release) -> list[Resident]:
+        """Of these, the last one of each kind that each release wrote."""
+        kinds = {
+            (row.owner, row.variant, row.whole): row for row in self.of(key, reader)
+        }
         return list(kinds.values())
 
     def has_of(self, release: Release, key: ModelKey) -> bool:
@@ -63,13 +74,13 @@ class Residents:
                 make = partial(
                     _make, rows, release.model(key), other.model(key), variant
                 )
-                if planted := self._try(release, rows, make, variant):
+                for planted in self._try(release, rows, make, variant):
                     self._rows.append(planted)
-                    self._owners.add((planted.owner, key))
+                    self._owners.add((planted.owner, planted.key))
 
     def _try(
         self, release: Release, rows: Rows, make: Callable[..., Any], variant: Variant
-    ) -> Resident | None:
+    ) -> list[Resident]:
         """Insert a row that has NULL where its release alone takes it.
 
         And that refers to rows of its release; either if constraints let it.
@@ -81,7 +92,7 @@ class Residents:
             plant = partial(self._plant, release, rows, made, variant, is_own=is_own)
             if planted := quietly(self._alias, plant):
                 return planted
-        return None
+        return []
 
     def _plant(
         self,
@@ -91,17 +102,22 @@ class Residents:
         variant: Variant,
         *,
         is_own: bool,
-    ) -> Resident | None:
+    ) -> list[Resident]:
         row = make()
         if is_own:
             self._refer_to_own(row, release)
         rows.save(row)
         self._relate(row, release)
-        found = _read(type(row), [row.pk], self._alias)
-        if row.pk not in found:
-            return None
-        key = key_of(row)
-        return Resident(release.name, key, row.pk, found[row.pk], variant)
+        planted = []
+        for model in (type(row), *row._meta.all_parents):
+            pk = getattr(row, model._meta.pk.attname)
+            if values := _read(model, [pk], self._alias).get(pk):
+                planted.append(
+                    Resident(
+                        release.name, key_of(model), pk, values, variant, key_of(row)
+                    )
+                )
+        return planted
 
     def missing_or_changed(
         self, reader: Release, *, is_opaque: bool
@@ -113,11 +129,12 @@ class Residents:
         """
         for key in dict.fromkeys(resident.key for resident in self._rows):
             model = reader.model(key)
-            read = partial(_read, model, [row.pk for row in self.of(key)], self._alias)
+            here = self.of(key, reader)
+            read = partial(_read, model, [row.pk for row in here], self._alias)
             found = quietly(self._alias, read) if model else None
             if found is None:
                 continue  # The probes tell if the release can't read.
-            for resident in self.of(key):
+            for resident in here:
                 values = found.get(resident.pk)
                 error, field = _difference(resident, values, is_opaque=is_opaque)
                 self._rows.remove(resident)
@@ -162,12 +179,19 @@ class Residents:
                 getattr(row, field.name).add(target.pk)
 
     def _own(self, model: Any, release: Release) -> Resident | None:
-        own = [r for r in self.latest(key_of(model)) if r.owner == release.name]
+        own = [
+            resident
+            for resident in self.latest(key_of(model), release)
+            if resident.owner == release.name
+        ]
         return own[0] if own else None
 
 
 def _in_order(release: Release, keys: Iterable[ModelKey]) -> list[ModelKey]:
-    """The models, each after those that it refers to, as far as there is an order."""
+    """The models, each after those that it refers to, as far as there is an order.
+
+    Of models that refer to each other, that comes first which may refer to nothing.
+    """
     wanted = dict.fromkeys(keys)
     found: dict[ModelKey, None] = {}
     seen = set()
@@ -180,12 +204,29 @@ def _in_order(release: Release, keys: Iterable[ModelKey]) -> list[ModelKey]:
         fields: list[Any] = [*model._meta.concrete_fields, *model._meta.many_to_many]
         for field in fields:
             if isinstance(field.related_model, type):
-                visit(key_of(field.related_model))
+                target = key_of(field.related_model)
+                if not (field.null and key in _needed(release, target)):
+                    visit(target)
         found[key] = None
 
     for key in wanted:
         visit(key)
     return list(found)
+
+
+def _needed(release: Release, key: ModelKey) -> set[ModelKey]:
+    """The models of which there has to be a row for one of the model."""
+    found: set[ModelKey] = set()
+    stack = [key]
+    while stack:
+        model = release.model(stack.pop())
+        for field in model._meta.concrete_fields if model else ():
+            if isinstance(field, ForeignKey) and not field.null:
+                target = key_of(field.related_model)
+                if target not in found:
+                    found.add(target)
+                    stack.append(target)
+    return found
 
 
 def _make(

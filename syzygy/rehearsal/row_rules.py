@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import CheckConstraint, UniqueConstraint
+from django.db.models import CheckConstraint, Q, UniqueConstraint
+from django.db.models.constants import LOOKUP_SEP
 
 from syzygy.constraints import compared_fields, constraint_fields
 
@@ -110,6 +111,23 @@ class Rule:
 
     def __str__(self) -> str:
         return f'"{self.constraint.name}"'
+
+
+def forbids_null(constraint: Any) -> bool:
+    """Whether a constraint is NOT NULL by another name."""
+    condition = getattr(constraint, "condition", None)
+    return (
+        isinstance(constraint, CheckConstraint)
+        and isinstance(condition, Q)
+        and condition.connector == Q.AND
+        and not condition.negated
+        and all(
+            isinstance(child, tuple)
+            and child[0].endswith(f"{LOOKUP_SEP}isnull")
+            and child[1] is False
+            for child in condition.children
+        )
+    )
 
 
 def rules_of(model: ModelClass, also: ModelClass | None = None) -> list[Rule]:

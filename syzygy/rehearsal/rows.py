@@ -26,6 +26,7 @@ from syzygy.rehearsal.row_rules import (
     RowValues,
     Rule,
     as_row,
+    forbids_null,
     met_rule,
     rule_for,
     rules_of,
@@ -82,6 +83,12 @@ class Rows:
         Raises :exc:`Unprobable` if no such row is known.
         """
         rules = rules_of(model, also)
+        if own_nulls:
+            rules = [
+                rule
+                for rule in rules
+                if not (rule.is_foreign and forbids_null(rule.constraint))
+            ]
         number = next(self._counter)
         draft = Draft(model, variant, also, number, rules, own_nulls=own_nulls)
         return self._build(self._filled(draft))

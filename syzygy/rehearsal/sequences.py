@@ -16,7 +16,9 @@ from syzygy.rehearsal.attempts import quietly
 from syzygy.rehearsal.findings import NEXT_KEY, Action, Failure, Probe
 from syzygy.rehearsal.releases import ModelClass, Release, key_of
 
-_LAST = "SELECT pg_sequence_last_value(pg_get_serial_sequence(%s, %s)::regclass)"
+_NAME = "SELECT pg_get_serial_sequence(%s, %s)"
+# Zero where it has given none.
+_LAST = "SELECT coalesce(pg_sequence_last_value(%s::regclass), 0)"
 
 
 class Sequences:
@@ -70,23 +72,26 @@ class Sequences:
     def _problem(self, model: ModelClass) -> str:
         """What is wrong with the keys of a table; empty if nothing is."""
         found = quietly(self._connection.alias, partial(self._last_keys, model))
-        given, highest = found or (None, None)
-        if highest is None or (given is not None and given >= highest):
+        given, highest = found or (0, 0)
+        if given >= highest:
             return ""
         return (
             f"the sequence is at {given or 'its begin'}, and there are rows with keys "
             f"up to {highest}"
         )
 
-    def _last_keys(self, model: ModelClass) -> tuple[int | None, int | None]:
-        """The last key that was given, and the highest that there is."""
+    def _last_keys(self, model: ModelClass) -> tuple[int, int] | None:
+        """The last key that was given, and the highest; nothing without a sequence."""
         field = _auto_field(model)
         table = self._connection.ops.quote_name(model._meta.db_table)
         with self._connection.cursor() as cursor:
-            cursor.execute(_LAST, [table, field.column])
+            cursor.execute(_NAME, [table, field.column])
+            if (sequence := cursor.fetchone()[0]) is None:
+                return None
+            cursor.execute(_LAST, [sequence])
             (given,) = cursor.fetchone()
         rows = model._base_manager.using(self._connection.alias)
-        return given, rows.aggregate(highest=Max(field.attname))["highest"]
+        return given, rows.aggregate(highest=Max(field.attname))["highest"] or 0
 
     def _reset(self, model: ModelClass) -> None:
         reset = self._connection.ops.sequence_reset_sql

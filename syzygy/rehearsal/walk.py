@@ -161,7 +161,13 @@ class Walk:
                     moment.failures += self._residents.missing_or_changed(
                         release, is_opaque=is_opaque
                     )
-                    moment.failures += prober.probe(self._keys, self._residents)
+                    moment.failures += prober.probe(
+                        self._keys,
+                        self._residents,
+                        # The running one has seen to this schema alone.
+                        is_same_schema=point.phase is Phase.WINDOW
+                        and release.name == point.releases[0],
+                    )
                     moment.models += sum(bool(release.model(k)) for k in self._keys)
         self.moments.append(moment)
 
