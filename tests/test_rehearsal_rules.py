@@ -43,6 +43,7 @@ from syzygy.rules import catalogue
 from tests import test_rehearsal_rules_fields as of_fields
 from tests.command_helpers import Project
 from tests.rehearsal_helpers import (
+    BREAKS,
     HAZARD,
     Case,
     Deployed,
@@ -304,6 +305,13 @@ CASES = [
         pre=Seen("old", "Post"),
     ),
     Case(
+        "run-sql-drop",
+        [POST],
+        [RunSQL("DROP TABLE blog_post", state_operations=[DeleteModel("Post")])],
+        pre=Seen("old", "Post"),
+        name="table",
+    ),
+    Case(
         "run-sql-rename",
         [POST],
         [
@@ -374,6 +382,7 @@ ALL = [*CASES, *of_fields.CASES]
 
 @pytest.mark.parametrize("code", catalogue())
 def test_cases_say_what_the_catalogue_says(code: str) -> None:
+    """So what has to wait makes the rehearsal fail if it doesn't, for each rule."""
     rule = catalogue()[code]
     for case in (case for case in ALL if case.code == code):
         if not rule.stageable:
@@ -386,6 +395,8 @@ def test_cases_say_what_the_catalogue_says(code: str) -> None:
         elif rule.required is Stage.PRE_DEPLOY:
             assert case.pre is None or case.pre.severity is HAZARD
         elif rule.required is Stage.POST_DEPLOY:
+            assert case.pre
+            assert case.pre.severity is BREAKS
             assert case.post is None or case.post.severity is HAZARD
         else:
             assert case.pre is None
