@@ -10,6 +10,7 @@ from django.contrib.postgres.fields import IntegerRangeField, RangeOperators
 from django.contrib.postgres.operations import (
     AddConstraintNotValid,
     CreateCollation,
+    CreateExtension,
     RemoveCollation,
     ValidateConstraint,
 )
@@ -340,6 +341,24 @@ if UNDER_TEST == "postgresql":
             ],
             pre=Seen("old", "Post.days"),
             name="exclusion",
+        ),
+        Case(
+            "add-constraint",
+            [
+                CreateExtension("btree_gist"),
+                model("Cage", number=models.IntegerField(), animal=text()),
+            ],
+            [
+                AddConstraint(
+                    "cage",
+                    ExclusionConstraint(
+                        name="one_kind",
+                        expressions=[("number", "="), ("animal", "<>")],
+                    ),
+                )
+            ],
+            pre=Seen("old", "Cage.animal, number"),
+            name="exclusion of others",
         ),
         Case(
             "add-constraint",

@@ -29,6 +29,9 @@ from syzygy.rehearsal.row_rules import counterparts
 from syzygy.rehearsal.rows import Variant
 from syzygy.rehearsal.uniques import conflict_targets, constraints_of, upsert_targets
 
+# Of texts that are unique.
+_IN_CASE = "with a difference in case"
+
 
 class Prober(RowProber):
     """Tries all that a release may do with models; nothing of it stays."""
@@ -234,12 +237,7 @@ class Prober(RowProber):
         if not rows:
             return
         self.attempt(
-            Probe(
-                self.release.name,
-                label,
-                Action.INSERT,
-                f'that differ only in case in "{name}"',
-            ),
+            Probe(self.release.name, label, Action.INSERT, f'{_IN_CASE}: "{name}"'),
             partial(self._save_all, rows),
         )
 

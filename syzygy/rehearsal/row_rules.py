@@ -47,6 +47,17 @@ class Rule:
             self.constraint.condition or self.constraint.expressions
         )
 
+    @property
+    def unlike(self) -> set[str]:
+        """The fields that have to differ for rows to exclude each other."""
+        pairs = getattr(self.constraint, "expressions", ())
+        names = [
+            str(getattr(pair[0], "name", pair[0]))
+            for pair in pairs
+            if isinstance(pair, tuple | list) and pair[1] == "<>"
+        ]
+        return _own_names(names, self.holder, self.owner)
+
     def holds(self, values: Mapping[str, Any], connection: BaseDatabaseWrapper) -> bool:
         """Whether a new row obeys the constraint beside those in the database.
 

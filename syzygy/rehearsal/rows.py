@@ -215,6 +215,9 @@ class Rows:
             self._search.settle(draft, broken=met_rule(goal))
         own = [rule for rule in rules_of(model) if rule.compared]
         twin = self._twin(model, draft.values, own, held=goal.fields)
+        for field in written_fields(model):
+            if field.name in goal.unlike:
+                twin.values[field.name] = self._other_value(twin, field)
         return [draft, twin]
 
 
