@@ -153,6 +153,13 @@ def test_null_that_nobody_fills_in_time(
     assert finding.way_out.startswith("Fill the rows that hold NULL first"), told.text
 
 
+def test_null_that_django_fills_on_sqlite_alone(project: Project) -> None:
+    """Elsewhere it takes a default to fill, be it that blanks are allowed."""
+    step = auto(AlterField("post", "title", text(blank=True)))
+    told = Told(rehearsed(project, [NULLABLE], step))
+    assert told.rehearsal.complete == (UNDER_TEST == "sqlite"), told.text
+
+
 def test_null_that_is_filled_after_the_rollout(project: Project) -> None:
     steps = [post(FILLED), auto(REQUIRE)]
     Told(rehearsed(project, [NULLABLE], *steps)).no_breaks(["set-not-null"])

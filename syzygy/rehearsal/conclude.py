@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 from django.db.migrations import Migration
 
 from syzygy.history import ModelKey
-from syzygy.rehearsal.blame import Suspect, find_culprit, way_out
+from syzygy.rehearsal.blame import Suspect, find_culprit
 from syzygy.rehearsal.findings import (
     NULL,
     Action,
@@ -22,6 +22,7 @@ from syzygy.rehearsal.findings import (
     Severity,
     own_rows,
 )
+from syzygy.rehearsal.remedies import way_out
 
 _ItemT = TypeVar("_ItemT")
 # What isn't told together with what a release does.
