@@ -24,8 +24,10 @@ from django.db.migrations import (
     SeparateDatabaseAndState,
 )
 from django.db.migrations.operations.base import Operation
+from django.db.migrations.recorder import MigrationRecorder
 
-from syzygy.rehearsal.findings import Action, Phase
+from syzygy.rehearsal.attempts import Attempts
+from syzygy.rehearsal.findings import Action, Phase, Probe
 from syzygy.rehearsal.run import Options, rehearse
 from tests.command_helpers import Project
 from tests.rehearsal_helpers import (
@@ -314,3 +316,55 @@ def test_reason_that_models_share_is_told_once(project: Project) -> None:
     assert "blog.One, blog.Two  it is unmanaged" in told.text
     assert len(told.rehearsal.not_probed) == 2
     assert not of(told.rehearsal, BREAKS)
+
+
+# Attempts
+
+
+@pytest.mark.django_db
+def test_attempt_that_fails_once_is_told() -> None:
+    """All are made again, with savepoints, to go on after the one that fails."""
+    attempts = Attempts(connections["default"])
+    calls: list[str] = []
+
+    def insert() -> None:
+        calls.append("insert")
+        if len(calls) == 1:
+            raise ValueError("just once")
+
+    def both() -> None:
+        attempts.attempt(Probe("old", "blog.Post", Action.INSERT, "once"), insert)
+        probe = Probe("old", "blog.Post", Action.DELETE, "always")
+        attempts.attempt(probe, lambda: calls.append("delete"))
+
+    attempts.together(both)
+    assert calls == ["insert", "insert", "delete"]
+    assert [f.error for f in attempts.failures] == ["ValueError: just once"]
+    attempts.together(both)
+    assert len(attempts.failures) == 1
+
+
+@pytest.mark.django_db
+def test_attempts_that_fail_leave_nothing() -> None:
+    connection = connections["default"]
+    attempts = Attempts(connection)
+
+    def execute(action: Action, sql: str) -> None:
+        def do() -> None:
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+
+        attempts.attempt(Probe("old", "", action, ""), do)
+
+    def several() -> None:
+        execute(Action.INSERT, "INSERT INTO django_migrations (app) VALUES (NULL)")
+        execute(Action.UPDATE, "UPDATE django_migrations SET name = 'lost'")
+        execute(Action.DELETE, "DELETE FROM no_such_table")
+
+    count = MigrationRecorder(connection).migration_qs.filter(name="lost").count
+    attempts.together(several)
+    assert [f.probe.action for f in attempts.failures] == [
+        Action.INSERT,
+        Action.DELETE,
+    ]
+    assert count() == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 from django.db import router, transaction
@@ -26,6 +26,13 @@ class WrongError(Exception):
         self.field = field
 
 
+class _Stopped(Exception):
+    """An attempt failed, and nobody can go on in the transaction."""
+
+    def __init__(self, failure: Failure | None) -> None:
+        self.failure = failure
+
+
 class Attempts:
     """Collects what goes wrong: ``failures``, and what could not be tried.
 
@@ -39,6 +46,7 @@ class Attempts:
         # Elsewhere a statement that violates a constraint fails by itself.
         self._defers = connection.features.can_defer_constraint_checks
         self._connection = connection
+        self._has_savepoints = False
 
     def attempt(
         self,
@@ -49,10 +57,13 @@ class Attempts:
     ) -> _ResultT | None:
         """Do something, and note it as a failure if it goes wrong.
 
-        Errors of the class ``mild`` are hazards. Returns ``None`` after a failure.
+        Errors of the class ``mild`` are hazards. Returns ``None`` after a failure. It
+        has to be one of those that :meth:`together` makes.
         """
+        failure = None
+        guard = _undone_on_error(self.alias) if self._has_savepoints else nullcontext()
         try:
-            with _undone_on_error(self.alias):
+            with guard:
                 result = do()
                 if self._defers and probe.action is not Action.SELECT:
                     self._connection.check_constraints()
@@ -65,18 +76,43 @@ class Attempts:
                 failure = Failure(probe, str(error), severity, error.field)
             else:
                 failure = Failure(probe, explain(error), severity)
-            self.failures.append(failure)
         else:
             return result
+        if not self._has_savepoints:
+            raise _Stopped(failure)
+        if failure:
+            self.failures.append(failure)
         return None
 
+    def together(self, do: Callable[[], object]) -> None:
+        """Make attempts, and undo in the end what is done to the database.
+
+        Most of them succeed. They need savepoints only if one doesn't: then all are
+        made again.
+        """
+        before = len(self.failures)
+        try:
+            with self._rolled_back():
+                do()
+        except _Stopped as stopped:
+            del self.failures[before:]
+            self._has_savepoints = True
+            try:
+                with self._rolled_back():
+                    do()
+            finally:
+                self._has_savepoints = False
+            if stopped.failure and len(self.failures) == before:
+                self.failures.append(stopped.failure)
+
     @contextmanager
-    def rolled_back(self) -> Iterator[None]:
-        """Undo in the end what is done to the database."""
-        with transaction.atomic(using=self.alias):
-            yield
-            transaction.set_rollback(True, using=self.alias)
-        forget_content_types()
+    def _rolled_back(self) -> Iterator[None]:
+        try:
+            with transaction.atomic(using=self.alias):
+                yield
+                transaction.set_rollback(True, using=self.alias)
+        finally:
+            forget_content_types()
 
 
 @contextmanager

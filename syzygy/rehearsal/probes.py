@@ -63,17 +63,14 @@ class Prober(RowProber):
         label = self.release.label(key)
         # It may well be unable to read what the other release wrote.
         guests = residents.has_of(self.other, key)
-        with self.rolled_back():
-            self.attempt(
-                Probe(self.release.name, label, Action.SELECT, "all rows", guests),
-                lambda: self._select(label, model, residents, key),
-            )
+        probe = Probe(self.release.name, label, Action.SELECT, "all rows", guests)
+        select = partial(self._select, label, model, residents, key)
+        self.together(partial(self.attempt, probe, select))
 
     def _probe_new_rows(self, key: ModelKey, model: ModelClass) -> None:
         label = self.release.label(key)
         for variant in self._rows.variants(model):
-            with self.rolled_back():
-                self.probe_row(label, model, variant)
+            self.together(partial(self.probe_row, label, model, variant))
         self._probe_constraints(key, label, model)
         self._probe_relations(label, model)
 
@@ -82,8 +79,7 @@ class Prober(RowProber):
     ) -> None:
         label = self.release.label(key)
         for resident in residents.latest(key, self.release):
-            with self.rolled_back():
-                self._probe_resident(key, label, model, resident)
+            self.together(partial(self._probe_resident, key, label, model, resident))
 
     # Rows that are there
 
@@ -173,31 +169,35 @@ class Prober(RowProber):
         theirs = list(constraints_of(other)) if other else []
         for constraint in theirs:
             if other and constraint not in own:
-                with self.rolled_back():
-                    self._violate(label, model, constraint, other)
+                self.together(partial(self._violate, label, model, constraint, other))
         if other:
             for names, name in apart_only_here(model, other, self._connection):
-                with self.rolled_back():
-                    self._change_case(label, model, other, names, name)
+                self.together(
+                    partial(self._change_case, label, model, other, names, name)
+                )
         if not self._features.supports_update_conflicts or model._meta.parents:
             return
         known = list(conflict_targets(other)) if other else []
         for names in upsert_targets(model, self._connection):
-            with self.rolled_back():
-                made = quietly(self.alias, lambda: self.insert(model, Variant.WIDEST))
-                if made is None:
-                    continue
-                self.attempt(
-                    Probe(
-                        self.release.name,
-                        label,
-                        Action.UPSERT,
-                        f"on {', '.join(names)}",
-                    ),
-                    partial(self._upsert, made[0], names),
-                    # What one release alone declares, no more than an upsert needs.
-                    mild=None if names in known else Exception,
-                )
+            # What one release alone declares, no more than an upsert needs.
+            mild = None if names in known else Exception
+            self.together(partial(self._probe_upsert, label, model, names, mild))
+
+    def _probe_upsert(
+        self,
+        label: str,
+        model: ModelClass,
+        names: tuple[str, ...],
+        mild: type[Exception] | None,
+    ) -> None:
+        made = quietly(self.alias, partial(self.insert, model, Variant.WIDEST))
+        if made:
+            on = f"on {', '.join(names)}"
+            self.attempt(
+                Probe(self.release.name, label, Action.UPSERT, on),
+                partial(self._upsert, made[0], names),
+                mild=mild,
+            )
 
     def _violate(
         self, label: str, model: ModelClass, constraint: Any, other: ModelClass
@@ -283,17 +283,18 @@ class Prober(RowProber):
     def _probe_relations(self, label: str, model: ModelClass) -> None:
         fields: list[Any] = model._meta.local_many_to_many
         for field in fields:
-            if not field.remote_field.through._meta.auto_created:
-                continue
-            with self.rolled_back():
-                make = partial(self.insert, variant=Variant.DEFAULTS)
-                made = quietly(self.alias, partial(make, model))
-                target = quietly(self.alias, partial(make, field.related_model))
-                if made and target:
-                    self.attempt(
-                        Probe(self.release.name, label, Action.RELATE, field.name),
-                        partial(_relate, made[0], field, target[0]),
-                    )
+            if field.remote_field.through._meta.auto_created:
+                self.together(partial(self._probe_relation, label, model, field))
+
+    def _probe_relation(self, label: str, model: ModelClass, field: Any) -> None:
+        make = partial(self.insert, variant=Variant.DEFAULTS)
+        made = quietly(self.alias, partial(make, model))
+        target = quietly(self.alias, partial(make, field.related_model))
+        if made and target:
+            self.attempt(
+                Probe(self.release.name, label, Action.RELATE, field.name),
+                partial(_relate, made[0], field, target[0]),
+            )
 
 
 def _relate(row: models.Model, field: Any, target: models.Model) -> None:
