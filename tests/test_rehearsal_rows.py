@@ -759,6 +759,35 @@ def test_parents_suit_both_releases() -> None:
         assert len(row.author.name) <= 3
 
 
+def test_what_rows_refer_to_suits_both_releases() -> None:
+    """Though the other release knows nothing of what refers to it."""
+    lax = model("Author", name=CharField(max_length=9, null=True))
+    strict = state_of(model("Author", name=CharField(max_length=9))).apps
+    with tables(lax, book(author=to("Author"))) as world:
+        assert world.insert("Book").author.name is None
+        world["Author"]._base_manager.all().delete()
+        assert world.insert("Book", beside=strict).author.name is not None
+
+
+def test_a_reference_that_the_other_release_constrains() -> None:
+    loose = model("Node", up=to("Node", null=True, db_constraint=False))
+    other = state_of(model("Node", up=to("Node"))).apps
+    with tables(loose) as world:
+        row = world.insert("Node", also=other.get_model("shop", "Node"))
+        assert row.up_id == row.pk
+
+
+def test_keys_that_are_given_are_not_those_that_come_next() -> None:
+    """MySQL goes on from the greatest, even if that was rolled back."""
+    with tables(*WORLDS["self reference one to one"]) as world:
+        rows: list[Any] = [
+            world.rows.make(world["Node"], Variant.DEFAULTS) for _ in "abc"
+        ]
+        keys = [row.up_id for row in rows]
+        assert keys == sorted(keys, reverse=True)
+        assert len({*keys}) == 3
+
+
 # What can't be done
 
 

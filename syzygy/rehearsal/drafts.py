@@ -10,6 +10,7 @@ from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
+from django.apps.registry import Apps
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import CheckConstraint, F, Q, UniqueConstraint
@@ -49,8 +50,9 @@ class Draft:
     """A row in the making; ``values`` are by the names of fields.
 
     With ``also``, another release's class of the table, the row has to suit that one,
-    too; with ``own_nulls`` but for NULL, which is then enough for ``model`` to take.
-    ``number`` is of no other row. Fields in ``forced`` aren't left to defaults.
+    too, but with ``own_nulls`` for NULL, which is then enough for ``model`` to take;
+    with ``beside``, that release's models, so has what it refers to. ``number`` is of
+    no other row. Fields in ``forced`` aren't left to defaults.
     """
 
     model: ModelClass
@@ -60,6 +62,7 @@ class Draft:
     rules: list[Rule]
     forced: Collection[str] = ()
     own_nulls: bool = False
+    beside: Apps | None = None
     values: RowValues = dataclasses.field(default_factory=dict)
 
     @cached_property
@@ -81,6 +84,11 @@ class Draft:
         """Whether the field takes NULL, in both releases unless one is enough."""
         other = self.other(field)
         return bool(field.null and (self.own_nulls or other is None or other.null))
+
+    def may_dangle(self, field: Any) -> bool:
+        """Whether a foreign key may refer to nothing, in both releases."""
+        other = self.counterpart(field)
+        return not (field.db_constraint or getattr(other, "db_constraint", False))
 
     def takes(self, field: Any, value: Any, connection: BaseDatabaseWrapper) -> bool:
         """Whether the field takes a value, in both releases."""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.apps.registry import Apps
 from django.db import DatabaseError, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Max
 
 from syzygy.rehearsal.drafts import Draft, Variant, default_of, written_fields
 from syzygy.rehearsal.field_values import integer_range
@@ -16,7 +16,7 @@ from syzygy.rehearsal.row_rules import ModelClass, is_automatic, unharmed
 from syzygy.rehearsal.values import Unprobable, label_of, sample
 
 # Makes and saves a row, for another release's class of the table as well.
-_Insert = Callable[[ModelClass, ModelClass | None], models.Model]
+_Insert = Callable[[ModelClass, ModelClass | None, Apps | None], models.Model]
 # How many rows that are there to try.
 _EXISTING = 5
 
@@ -90,7 +90,7 @@ class Parents:
         if self._is_being_made(target, is_new=is_new):
             return self._circular(draft, field, target)
         try:
-            row = self._insert(target, self._also(draft, field))
+            row = self._insert(target, self._also(draft, field), draft.beside)
         except DatabaseError as error:
             raise Unprobable(
                 label_of(field),
@@ -103,7 +103,7 @@ class Parents:
         """The key where what it refers to needs the row that is being made."""
         if draft.may_be_null(field):
             return None
-        if not field.db_constraint:
+        if draft.may_dangle(field):
             return self._nothing(field, draft.number)
         first = next(each for each in self._drafts if each.model is target)
         if first is draft or (
@@ -143,11 +143,14 @@ class Parents:
         return draft.values[own.name]
 
     def _free_key(self, field: Any, number: int) -> int:
-        """A key that the database won't hand out by itself soon."""
-        query = field.model._base_manager.using(self._connection.alias)
-        last = query.aggregate(last=Max(field.attname))["last"] or 0
+        """A key that the database won't hand out by itself soon.
+
+        Each is less than those before it, as MySQL goes on from the greatest key that
+        it has seen, even in a transaction that was rolled back.
+        """
         _, high = integer_range(field, self._connection)
-        return int(max(last, min(high, 2**31) // 2)) + 1 + number % 97
+        middle = min(high, 2**31) // 2
+        return int(middle - number % middle)
 
     def _nothing(self, field: Any, number: int) -> Any:
         """A value of the key that refers to no row."""
@@ -177,12 +180,12 @@ class Parents:
 
     def _also(self, draft: Draft, field: Any) -> ModelClass | None:
         """The other release's class of the table that the key refers to."""
-        other = draft.counterpart(field)
-        if not isinstance(other, models.ForeignKey):
-            return None
-        target: ModelClass = other.remote_field.model
+        apps = draft.also._meta.apps if draft.also else draft.beside
         table = field.remote_field.model._meta.db_table
-        return target if target._meta.db_table == table else None
+        for model in apps.get_models() if apps else ():
+            if model._meta.db_table == table and not model._meta.proxy:
+                return model
+        return None
 
     def _refuse_odd(self, field: Any) -> None:
         target = field.remote_field.model

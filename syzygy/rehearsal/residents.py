@@ -14,6 +14,7 @@ from syzygy.history import ModelKey
 from syzygy.rehearsal.attempts import differ, quietly, short
 from syzygy.rehearsal.findings import Action, Failure, Probe, Severity, own_rows
 from syzygy.rehearsal.releases import ModelClass, Release, key_of
+from syzygy.rehearsal.row_rules import rules_of
 from syzygy.rehearsal.rows import Rows, Variant
 
 _VARIANTS = (Variant.DEFAULTS, Variant.WIDEST, Variant.EMPTY)
@@ -71,15 +72,17 @@ class Residents:
         """Insert rows of a release; those that it can't insert, its probes tell of."""
         for key in _in_order(release, keys):
             for variant in _VARIANTS:
-                make = partial(
-                    _make, rows, release.model(key), other.model(key), variant
-                )
-                for planted in self._try(release, rows, make, variant):
+                make = partial(_make, rows, release.model(key), other, variant)
+                for planted in self._try((release, other), rows, make, variant):
                     self._rows.append(planted)
                     self._owners.add((planted.owner, planted.key))
 
     def _try(
-        self, release: Release, rows: Rows, make: Callable[..., Any], variant: Variant
+        self,
+        releases: tuple[Release, Release],
+        rows: Rows,
+        make: Callable[..., Any],
+        variant: Variant,
     ) -> list[Resident]:
         """Insert a row that has NULL where its release alone takes it.
 
@@ -89,23 +92,24 @@ class Residents:
             (True, False) if variant is Variant.EMPTY else (False,), (True, False)
         ):
             made = partial(make, own_nulls=own_nulls)
-            plant = partial(self._plant, release, rows, made, variant, is_own=is_own)
+            plant = partial(self._plant, releases, rows, made, variant, is_own=is_own)
             if planted := quietly(self._alias, plant):
                 return planted
         return []
 
     def _plant(
         self,
-        release: Release,
+        releases: tuple[Release, Release],
         rows: Rows,
         make: Callable[[], Any],
         variant: Variant,
         *,
         is_own: bool,
     ) -> list[Resident]:
+        release, other = releases
         row = make()
         if is_own:
-            self._refer_to_own(row, release)
+            self._refer_to_own(row, release, other)
         rows.save(row)
         self._relate(row, release)
         planted = []
@@ -164,9 +168,12 @@ class Residents:
                 kept.append(resident._replace(values=values))
         self._rows = kept
 
-    def _refer_to_own(self, row: Any, release: Release) -> None:
+    def _refer_to_own(self, row: Any, release: Release, other: Release) -> None:
+        # What a release compares may not be there yet, or not any more.
+        rules = rules_of(type(row), other.model(key_of(row)))
+        compared = {name for rule in rules for name in rule.compared}
         for field in type(row)._meta.concrete_fields:
-            if isinstance(field, ForeignKey) and not field.unique:
+            if isinstance(field, ForeignKey) and field.name not in compared:
                 name = field.target_field.attname
                 found = self._own(field.related_model, release)
                 if found and name in found.values and getattr(row, field.attname):
@@ -230,14 +237,10 @@ def _needed(release: Release, key: ModelKey) -> set[ModelKey]:
 
 
 def _make(
-    rows: Rows,
-    model: Any,
-    also: ModelClass | None,
-    variant: Variant,
-    *,
-    own_nulls: bool,
+    rows: Rows, model: Any, other: Release, variant: Variant, *, own_nulls: bool
 ) -> Any:
-    row = rows.make(model, variant, also=also, own_nulls=own_nulls)
+    also = other.model(key_of(model))
+    row = rows.make(model, variant, also=also, own_nulls=own_nulls, beside=other.apps)
     if also and variant is Variant.WIDEST:
         spare_computed(row, also, rows)
     return row

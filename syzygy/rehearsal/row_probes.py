@@ -144,7 +144,7 @@ class RowProber(Attempts):
 
     def _update(self, row: models.Model) -> None:
         model = type(row)
-        wide = self._rows.make(model, Variant.WIDEST)
+        wide = self._made(model, Variant.WIDEST)
         unique = {name for names in conflict_targets(model) for name in names}
         values = {
             field.name: getattr(wide, field.attname)
@@ -155,7 +155,7 @@ class RowProber(Attempts):
             query = model._base_manager.using(self.alias).filter(pk=row.pk)
             if query.update(**values) != 1:
                 raise WrongError("it updates no row")
-            least = self._rows.least(model)
+            least = self._rows.least(model, self.other.model(key_of(model)))
             query.update(**{n: least[n] for n in least.keys() & values.keys()})
 
     def delete(self, row: models.Model, *before: models.Model) -> None:

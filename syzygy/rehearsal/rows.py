@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from django.apps.registry import Apps
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.state import StateApps
@@ -75,12 +76,14 @@ class Rows:
         *,
         also: ModelClass | None = None,
         own_nulls: bool = False,
+        beside: Apps | None = None,
     ) -> models.Model:
         """Return an unsaved row that is legal for the model beside those there are.
 
         With ``also``, the other release's class of the table, it is legal for that one,
-        too, but with ``own_nulls`` it may have NULL where the model alone takes it.
-        Raises :exc:`Unprobable` if no such row is known.
+        too, but with ``own_nulls`` it may have NULL where the model alone takes it;
+        with ``beside``, that release's models, so is what it refers to. Raises
+        :exc:`Unprobable` if no such row is known.
         """
         rules = rules_of(model, also)
         if own_nulls:
@@ -90,7 +93,9 @@ class Rows:
                 if not (rule.is_foreign and forbids_null(rule.constraint))
             ]
         number = next(self._counter)
-        draft = Draft(model, variant, also, number, rules, own_nulls=own_nulls)
+        draft = Draft(
+            model, variant, also, number, rules, own_nulls=own_nulls, beside=beside
+        )
         return self._build(self._filled(draft))
 
     def twin(self, instance: models.Model) -> models.Model:
@@ -137,13 +142,15 @@ class Rows:
         """Save a row that is there."""
         models.Model.save(instance, force_update=True, using=self._connection.alias)
 
-    def least(self, model: ModelClass) -> dict[str, int]:
+    def least(self, model: ModelClass, also: ModelClass | None) -> dict[str, int]:
         """The negative integers that fields take at the least, by name.
 
-        Of fields on which nothing else depends, be it a constraint or a computed field.
+        Of fields on which nothing else depends, be it a constraint or a computed field,
+        which the other release's class of the table may have, too.
         """
-        if any(field.generated for field in model._meta.concrete_fields):
-            return {}
+        for each in (model, also):
+            if each and any(field.generated for field in each._meta.concrete_fields):
+                return {}
         checked = {n for c in model._meta.constraints for n in constraint_fields(c)}
         least = {
             field.name: integer_range(field, self._connection)[0]
@@ -153,8 +160,10 @@ class Rows:
         }
         return {name: value for name, value in least.items() if value < 0}
 
-    def _insert(self, model: ModelClass, also: ModelClass | None) -> models.Model:
-        row = self.make(model, Variant.DEFAULTS, also=also)
+    def _insert(
+        self, model: ModelClass, also: ModelClass | None, beside: Apps | None
+    ) -> models.Model:
+        row = self.make(model, Variant.DEFAULTS, also=also, beside=beside)
         self.save(row)
         return row
 
@@ -163,7 +172,6 @@ class Rows:
             fill(draft, self._connection)
             self._parents.fill(draft)
             self._search.settle(draft)
-        return draft
 
     def _build(self, draft: Draft) -> models.Model:
         return as_row(draft.model, draft.values)
