@@ -65,7 +65,7 @@ class RelaxField(operations.AlterField):
             only = None if _rebuilds(schema_editor) else self.name
             names = _empty(schema_editor, from_state, key, only)
             from_state = _with_null(from_state, key, names - {self.name})
-            if self._may_be_filled(strict, to_state.models[key]):
+            if self._may_be_filled(alias, strict, to_state.models[key]):
                 names.discard(self.name)
             elif self.name in names and not strict.null:
                 self._tell(model)
@@ -73,14 +73,16 @@ class RelaxField(operations.AlterField):
         super().database_forwards(app_label, schema_editor, from_state, to_state)
 
     @staticmethod
-    def _may_be_filled(field: AnyField, model: ModelState) -> bool:
+    def _may_be_filled(alias: str, field: AnyField, model: ModelState) -> bool:
         """Whether Django knows what to put where there is NULL, in all rows alike."""
         editor: Any = BaseDatabaseSchemaEditor
-        return (
-            not field.unique
-            and field.name not in covered_fields(model)
-            and editor._effective_default(field) is not None
-        )
+        default = editor._effective_default(field)
+        if default is None or field.unique or field.name in covered_fields(model):
+            return False
+        if not (isinstance(field, ForeignKey) and is_constrained(field)):
+            return True
+        targets = field.remote_field.model._base_manager.using(alias)
+        return bool(targets.filter(**{field.target_field.attname: default}).exists())
 
     def _tell(self, model: Any) -> None:
         if say := listener():

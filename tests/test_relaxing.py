@@ -152,6 +152,23 @@ def test_references_to_what_is_gone(made: Any, null: bool) -> None:
     assert is_null("relaxed_post", "author_id") is null
 
 
+def test_a_default_is_put_if_it_refers_to_something(made: Any) -> None:
+    strict, relaxed = (
+        to_author(default=2),
+        to_author(default=2, null=True, db_constraint=False),
+    )
+    tables = made(author=strict)
+    for number in (1, 2):
+        tables.rows("author").create(pk=number)
+        tables.relax("author", relaxed)
+        tables.rows("post").create(author=None)
+        tables.undo()
+        is_there = number == 2
+        assert is_null("relaxed_post", "author_id") is not is_there
+    keys = tables.rows("post").values_list("author", flat=True)
+    assert list(keys) == [2, 2]
+
+
 def test_joins_with_what_is_gone(made: Any) -> None:
     tables = made(authors=to_authors())
     authors = [tables.rows("author").create().pk for _ in "ab"]
