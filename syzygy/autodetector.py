@@ -188,6 +188,11 @@ class StagedMixin(DjangoAutodetector):
                 operation.field,
                 operation.preserve_default,
             )
+        if self._extras is not None:
+            from syzygy.generation.keys import needs
+
+            more = needs(app_label, operation, self.from_state, self.to_state)
+            dependencies = [*(dependencies or ()), *more]
         super().add_operation(app_label, operation, dependencies, beginning)
 
     def _relaxes(self, app_label: str, operation: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Length
 from django.utils import timezone
 
@@ -66,6 +66,14 @@ def word() -> str:
 LENGTH: Any = models.GeneratedField(
     expression=Length("title"), output_field=models.IntegerField(), db_persist=True
 )
+# Overflows before what it is made of.
+DOUBLE: Any = models.GeneratedField(
+    expression=F("amount") * 2, output_field=models.IntegerField(), db_persist=True
+)
+# Of a field that is as new; Django makes the index before it.
+NEW_LENGTH: Any = models.GeneratedField(
+    expression=Length("char"), output_field=models.IntegerField(), db_persist=True
+)
 AUTHOR = table("Author", name=text())
 POST = table("Post", title=text())
 
@@ -105,6 +113,30 @@ UPSERTS = [
     "remove-unique-together",
 ]
 
+# Whether the database deletes what refers to a row, since Django 6.1.
+BY_DATABASE = getattr(models, "DB_CASCADE", None)
+RELATIONS_OF_DATABASES = [
+    Case(
+        "deletion by the database",
+        [
+            AUTHOR,
+            table(
+                "Post", given=to("author"), taken=to("author", on_delete=BY_DATABASE)
+            ),
+            table("Note", gone=to("author", on_delete=BY_DATABASE)),
+        ],
+        [
+            AUTHOR,
+            table(
+                "Post", given=to("author", on_delete=BY_DATABASE), taken=to("author")
+            ),
+            table("Note", new=to("author", on_delete=BY_DATABASE, null=True)),
+        ],
+        hazards=["drop-not-null"],
+    )
+    for _ in range(BY_DATABASE is not None)
+]
+
 CASES = [
     Case(
         "new fields",
@@ -113,7 +145,7 @@ CASES = [
             table(
                 "Post",
                 {
-                    "indexes": [index("char")],
+                    "indexes": [index("char"), index("a_new_length")],
                     "constraints": [
                         unique("title", "char"),
                         models.CheckConstraint(condition=Q(number__gt=0), name="over"),
@@ -121,6 +153,7 @@ CASES = [
                     "unique_together": {("title", "number")},
                 },
                 title=text(),
+                a_new_length=NEW_LENGTH,
                 char=text(default="a"),
                 number=number(default=1),
                 nullable=text(null=True),
@@ -167,12 +200,14 @@ CASES = [
     ),
     Case(
         "new relations",
-        [AUTHOR, POST],
+        [AUTHOR, POST, table("Tag", name=text())],
         [
             AUTHOR,
+            table("Tag", name=text(), code=text(null=True, unique=True)),
             table(
                 "Post",
                 title=text(),
+                tag=to("tag", to_field="code", null=True),
                 author=to("author", null=True),
                 editor=one("author", null=True),
                 readers=many("author"),
@@ -214,10 +249,12 @@ CASES = [
         "unique fields and relations that go",
         [
             AUTHOR,
+            table("Area", name=text(), code=text(unique=True)),
             table(
                 "Post",
                 title=text(),
                 code=text(unique=True),
+                area=to("area", to_field="code"),
                 author=to("author"),
                 maybe=to("author", null=True),
                 editor=one("author"),
@@ -225,7 +262,7 @@ CASES = [
                 readers=many("author"),
             ),
         ],
-        [AUTHOR, POST],
+        [AUTHOR, table("Area", name=text()), POST],
         hazards=["drop-not-null"],
     ),
     Case(
@@ -282,6 +319,8 @@ CASES = [
                 taken=text(db_default="a"),
                 other=text(db_default="a"),
                 help=text(),
+                amount=number(),
+                double=DOUBLE,
             )
         ],
         [
@@ -304,20 +343,32 @@ CASES = [
                 taken=text(),
                 other=text(db_default="b"),
                 help=text(help_text="Help"),
+                amount=number(),
             )
         ],
         hazards=["drop-not-null", "set-not-null", *UPSERTS],
     ),
     Case(
         "uniqueness that comes",
-        [table("Post", title=text(), code=text(), number=number())],
         [
+            AUTHOR,
+            table("Post", title=text(), code=text(), number=number()),
+            table("Link", one=to("author"), other=to("author")),
+        ],
+        [
+            AUTHOR,
             table(
                 "Post",
                 {"constraints": [unique("title", "code")]},
                 title=text(),
                 code=text(unique=True),
                 number=number(unique=True),
+            ),
+            table(
+                "Link",
+                {"constraints": [unique("one", "other")]},
+                one=to("author"),
+                other=to("author"),
             ),
         ],
         hazards=UPSERTS,
@@ -347,6 +398,8 @@ CASES = [
                 tight=to("author", null=True, db_constraint=False),
                 many_loose=many("author"),
                 many_tight=many("author", db_constraint=False),
+                single=to("author"),
+                several=one("author"),
             ),
         ],
         [
@@ -358,9 +411,13 @@ CASES = [
                 tight=to("author", null=True, on_delete=models.SET_NULL),
                 many_loose=many("author", db_constraint=False),
                 many_tight=many("author"),
+                single=one("author"),
+                several=to("author"),
             ),
         ],
+        hazards=["add-unique", "drop-unique"],
     ),
+    *RELATIONS_OF_DATABASES,
     Case(
         "constraints and indexes of the same effect",
         [

@@ -467,6 +467,7 @@ PARENT = ("post_ptr", one("post", parent_link=True, primary_key=True))
 CHILD = CreateModel(
     "Child", [PARENT, ("extra", text(default="x"))], bases=("blog.post",)
 )
+KEY: Any = models.BigAutoField(auto_created=True, primary_key=True, serialize=False)
 BARE_CHILD = CreateModel("Child", [PARENT], bases=("blog.post",))
 REFUSED: list[Any] = [
     (
@@ -523,7 +524,18 @@ REFUSED: list[Any] = [
                 bases=("blog.author",),
             ),
         ],
-        "class NewPost(models.Model): ...",
+        "        author = models.OneToOneField(null=True, on_delete=models.CASCADE",
+    ),
+    (
+        "automatic primary key",
+        [CreateModel("Post", [("id", KEY), ("title", text())])],
+        [
+            CreateModel(
+                "Post",
+                [("id", models.UUIDField(primary_key=True)), ("title", text())],
+            )
+        ],
+        "Leave it to Django, as it was.",
     ),
     (
         "expression",
@@ -596,6 +608,27 @@ def test_refused(before: Models, after: Models, expected: str) -> None:
     message = refused(before, after)
     assert expected in message
     assert "  " not in message.replace("    ", "")
+
+
+def test_each_change_is_told_of_once() -> None:
+    before = [AUTHOR, table("Post", author=to("author"), readers=many("author"))]
+    renamed = [
+        table("Writer", name=text()),
+        table("Post", author=to("writer"), readers=many("writer")),
+    ]
+    message = refused(before, renamed)
+    assert 'Renaming the model "blog.Author" to "Writer" is unsafe' in message
+    assert "Altering" not in message
+    # Another model is another matter.
+    other = [table("Writer", name=text()), table("Editor"), table("Post")]
+    other[-1].fields += [("author", to("editor")), ("readers", many("writer"))]
+    message = refused(before, other)
+    assert 'Altering the field "author"' in message
+    assert 'Altering the field "readers"' not in message
+    _, parent = next(each[1:3] for each in REFUSED if each[0] == "parent")
+    message = refused([AUTHOR, post()], parent)
+    assert message.startswith('Having "blog.Post" inherit from "blog.author" is unsafe')
+    assert "author_ptr" not in message
 
 
 def test_moved_between_apps() -> None:
@@ -797,6 +830,89 @@ def test_what_is_made_of_a_column_goes_before_it() -> None:
     (rest,) = generated(state([before]), state([table("Post")]))[1:]
     gone = [getattr(each, "name", "") for each in rest.operations]
     assert gone == ["index_a_title", "length", "a", "title"]
+
+
+def test_what_refers_to_a_field_comes_after_it_and_goes_before_it() -> None:
+    """Django sees to that for models alone, and sorts by names."""
+    plain = [table("Author"), table("Book"), table("City"), table("Zone")]
+    referring = [
+        table("Author", code=text(unique=True, null=True)),
+        table("Book", a=to("author", to_field="code", null=True)),
+        table("City", a=to("zone", to_field="code", null=True)),
+        table("Zone", code=text(unique=True, null=True)),
+    ]
+    check(plain, referring, ["pre author_code_zone_code_book_a_city_a"])
+    check(referring, plain, ["pre relax_book_a_relax_city_a", "post remove_4_fields"])
+    *_, rest = generated(state(referring), state(plain))
+    described = [each.describe() for each in rest.operations]
+    assert described.index("Remove field a from book") < described.index(
+        "Remove field code from author"
+    )
+    # A model that refers to it goes as a whole.
+    *_, rest = generated(state(referring), state([plain[0], *plain[2:]]))
+    described = [each.describe() for each in rest.operations]
+    assert described.index("Delete model Book") < described.index(
+        "Remove field code from author"
+    )
+
+
+def test_what_refers_to_a_field_of_another_app_goes_before_it() -> None:
+    old, new = ProjectState(), ProjectState()
+    for name, fields in (("Author", {"code": text(unique=True)}), ("Post", {})):
+        table(name, **fields).state_forwards("blog", old)
+        table(name).state_forwards("blog", new)
+    key: Any = to("author", to_field="code")
+    table("Item", author=key).state_forwards("shop", old)
+    table("Item").state_forwards("shop", new)
+    rest = [
+        each for each in generated(old, new) if planned_stage(each) is Stage.POST_DEPLOY
+    ]
+    assert [each.app_label for each in rest] == ["shop", "blog"]
+    assert ("shop", rest[0].name) in rest[1].dependencies
+
+
+NAMES: list[Any] = [
+    # Django's as long as it tells of all.
+    ({}, {"a": text(null=True), "b": text(null=True)}, ["0002_post_a_post_b"]),
+    (
+        {},
+        {name * 9: text(default="x") for name in "abcd"},
+        ["0002_add_4_fields_of_post", "0003_drop_4_db_defaults_of_post"],
+    ),
+    (
+        {name * 9: text() for name in "abc"} | {name * 9: text(20) for name in "def"},
+        {name * 9: text() for name in "def"} | {"g": text(null=True)},
+        [
+            "0002_post_g_set_3_db_defaults_relax_3_fields_of_post",
+            "0003_remove_3_fields_of_post",
+        ],
+    ),
+    (
+        {"a" * 9: text(unique=True), "b" * 9: text(null=True)},
+        {"a" * 9: text(20), "b" * 9: text(), "c" * 9: text(default="x")},
+        [
+            "0002_post_ccccccccc_relax_post_aaaaaaaaa",
+            "0003_tighten_2_fields_drop_db_default_post_ccccccccc",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "names"), NAMES)
+def test_names_tell_of_all_operations(
+    before: Any, after: Any, names: list[str]
+) -> None:
+    migrations = generated(state([post(**before)]), state([post(**after)]))
+    assert [each.name for each in migrations] == names
+
+
+def test_names_of_many_models() -> None:
+    models = [table(name * 9, a=to("post")) for name in "ABCD"]
+    (first,) = generated(state([post()]), state([post({"ordering": ["id"]}), *models]))
+    assert first.name == "0002_create_4_models_alter_post_options"
+    pre, rest = generated(state([post(), *models]), state([post()]))
+    assert pre.name == "0002_relax_4_fields"
+    assert rest.name == "0003_delete_4_models"
 
 
 def test_a_model_that_keeps_its_table() -> None:

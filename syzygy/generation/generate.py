@@ -78,7 +78,8 @@ def generate(task: Task) -> Changes:
     start = Start(task)
     task = task._replace(plain=start.plain)
     history = history_of(copied(start.state))
-    problems = refusals(in_order(task.plain), history)
+    renamed = task.questions.renamed_models
+    problems = refusals(in_order(task.plain), history, renamed)
     told = {each.subject for each in problems} - {()}
     problems = [
         *(each for each in _doubts(task) if each.subject not in told),

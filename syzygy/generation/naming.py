@@ -5,14 +5,29 @@ Pure: told from the operations and the state before them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from django.db.migrations import AlterField, Migration
+from django.db.migrations import (
+    AddConstraint,
+    AddField,
+    AddIndex,
+    AlterField,
+    AlterModelManagers,
+    AlterModelOptions,
+    CreateModel,
+    DeleteModel,
+    Migration,
+    RemoveConstraint,
+    RemoveField,
+    RemoveIndex,
+)
 from django.db.migrations.operations.base import Operation
 
 from syzygy import rules
 from syzygy.alterations import alteration_rules
+from syzygy.backfill import Backfill
 from syzygy.history import History
 from syzygy.rules import Rule
 
@@ -47,36 +62,90 @@ _VERBS: tuple[tuple[str, frozenset[Rule]], ...] = (
 )
 
 
+# What several operations of a kind are called together.
+_KINDS: dict[type[Operation], str] = {
+    AddConstraint: "add_{}_constraints",
+    AddField: "add_{}_fields",
+    AddIndex: "add_{}_indexes",
+    Backfill: "fill_{}_fields",
+    CreateModel: "create_{}_models",
+    DeleteModel: "delete_{}_models",
+    RemoveConstraint: "remove_{}_constraints",
+    RemoveField: "remove_{}_fields",
+    RemoveIndex: "remove_{}_indexes",
+}
+_ALTERATIONS = {
+    "drop_db_default": "drop_{}_db_defaults",
+    "set_db_default": "set_{}_db_defaults",
+}
+_LENGTH = 52
+_HARMLESS = (AlterModelManagers, AlterModelOptions)
+
+
 class _Named(NamedTuple):
-    """As much of an operation as Django asks for to name a migration."""
+    """As much of an operation as Django asks for to name a migration.
+
+    ``kind`` is what several like it are called, with a place for their number, and
+    ``model`` the lower case name of the model, if it is about one.
+    """
 
     migration_name_fragment: str | None
+    kind: str
+    model: str
+    is_harmless: bool
 
 
 def suggest_name(migration: Migration, history: History) -> str:
-    """The name of a migration; ``history`` moves on to the state after it."""
-    fragments = []
+    """The name of a migration; ``history`` moves on to the state after it.
+
+    The one that Django would give, unless that tells of some operations only.
+    """
+    operations = []
     for operation in migration.operations:
-        fragments.append(_fragment(operation, migration.app_label, history))
+        operations.append(_named(operation, migration.app_label, history))
         history.advance(operation, migration.app_label)
     named = Migration(migration.name, migration.app_label)
-    vars(named).update(
-        initial=migration.initial,
-        operations=[_Named(fragment) for fragment in fragments],
-    )
-    return named.suggest_name()
+    vars(named).update(initial=migration.initial, operations=operations)
+    name = named.suggest_name()
+    return _summary(operations) if name.endswith("_and_more") else name
 
 
-def _fragment(operation: Operation, app_label: str, history: History) -> str | None:
+def _summary(operations: Sequence[_Named]) -> str:
+    """What there is of each kind, the least important last."""
+    kinds: dict[str, list[str]] = {}
+    for each in sorted(operations, key=lambda each: each.is_harmless):
+        fragment = re.sub(r"\W+", "_", each.migration_name_fragment or "")
+        kinds.setdefault(each.kind, []).append(fragment)
+    name = ""
+    for kind, fragments in kinds.items():
+        count = len(fragments)
+        part = fragments[0] if count == 1 else kind.replace("{}", str(count))
+        longer = f"{name}_{part}" if name else part
+        if name and len(longer) > _LENGTH:
+            return f"{name}_and_more"
+        name = longer
+    models = {each.model for each in operations}
+    longer = f"{name}_of_{'_'.join(models)}"
+    is_of_one = len(models) == 1 and "" not in models
+    return longer if is_of_one and len(longer) <= _LENGTH else name
+
+
+def _named(operation: Operation, app_label: str, history: History) -> _Named:
     fragment: str | None = operation.migration_name_fragment
-    if not isinstance(operation, AlterField) or not fragment:
-        return fragment
-    key = (app_label, operation.model_name_lower)
-    judged = alteration_rules(history, key, operation.name, operation.field)
-    verb = _verb(rule for rule in judged if rule.has_effect)
-    if verb and fragment.startswith("alter_"):
-        return f"{verb}_{fragment.removeprefix('alter_')}"
-    return fragment
+    kind = _KINDS.get(type(operation), fragment or "")
+    if isinstance(operation, AlterField) and fragment:
+        verb = "alter"
+        if fragment.startswith("alter_"):
+            key = (app_label, operation.model_name_lower)
+            judged = alteration_rules(history, key, operation.name, operation.field)
+            verb = _verb(rule for rule in judged if rule.has_effect) or verb
+            fragment = f"{verb}_{fragment.removeprefix('alter_')}"
+        kind = _ALTERATIONS.get(verb, f"{verb}_{{}}_fields")
+    named = [
+        getattr(operation, each, "") for each in ("model_name_lower", "name_lower")
+    ]
+    model = next(filter(None, named), "")
+    return _Named(fragment, kind, model, isinstance(operation, _HARMLESS))
 
 
 def _verb(judged: Iterable[Rule]) -> str | None:

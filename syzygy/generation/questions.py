@@ -15,7 +15,7 @@ from django.db.models import NOT_PROVIDED
 
 from syzygy.generation import ways
 from syzygy.generation.ways import Refusal
-from syzygy.history import AnyField
+from syzygy.history import AnyField, ModelKey
 
 
 class Questions:
@@ -30,6 +30,8 @@ class Questions:
         self._answers: dict[tuple[Any, ...], Any] = {}
         self._renamed: set[tuple[tuple[str, str], str]] = set()
         self.doubts: list[Refusal] = []
+        # The models that may have been renamed, by their old keys.
+        self.renamed_models: dict[ModelKey, ModelKey] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._asked, name)
@@ -81,7 +83,9 @@ class Questions:
             return self._once(key, lambda: self._asked.ask_rename_model(old, new))
 
         def doubt() -> bool:
-            self._doubt(ways.rename_model(old.app_label, old.name, new.name, table))
+            label = old.app_label
+            self.renamed_models[label, old.name_lower] = (label, new.name_lower)
+            self._doubt(ways.rename_model(label, old.name, new.name, table))
             return False
 
         return self._once(key, doubt)

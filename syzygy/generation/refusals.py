@@ -6,7 +6,7 @@ Pure: told from the operations that Django would write and the state before them
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.db.migrations import (
     AddField,
@@ -29,6 +29,7 @@ from syzygy.generation.ways import (
     line,
     new_model,
     old_column,
+    parent,
     rename_field,
     rename_model,
 )
@@ -37,32 +38,61 @@ from syzygy.requirements import operation_rules
 from syzygy.rules import Rule
 
 _CREATED = "created"
+# The new keys of models by the old ones.
+Renamed: TypeAlias = Mapping[ModelKey, ModelKey]
 
 
-def refusals(migrations: Iterable[Migration], history: History) -> list[Refusal]:
+def refusals(
+    migrations: Iterable[Migration],
+    history: History,
+    renamed: Renamed,
+) -> list[Refusal]:
     """What of Django's migrations is unsafe in whatever stage.
 
     They come in the order in which they would be applied; ``history`` is the state
-    before them, and is the one after them in the end.
+    before them, and is the one after them in the end. The models that may have been
+    ``renamed`` are no concern of this, nor is what refers to them.
     """
     migrations = list(migrations)
     history.origin, history.unseen = _CREATED, (_CREATED,)
     found = list(_moved(migrations, history))
     for migration in migrations:
         app_label = migration.app_label
-        replaced = _replaced(migration, history)
+        replaced, links = _replaced(migration, history), _links(migration)
         for operation in migration.operations:
             reasons = operation_rules(operation, app_label, history)
             if isinstance(operation, RemoveField) and _field_key(operation) in replaced:
                 name, new = replaced[_field_key(operation)]
-                if name == operation.name:
+                if _follows(operation, app_label, history, new, renamed):
+                    pass
+                elif name == operation.name:
                     found += _new_field(operation, app_label, history, (new, _KIND))
                 else:
                     found += _renamed_and_changed(operation, app_label, history, name)
+            elif isinstance(operation, AlterField) and _follows(
+                operation, app_label, history, operation.field, renamed
+            ):
+                pass
             elif never := _unstageable(reasons):
-                found += _explain(operation, app_label, history, never)
+                link = links.get(getattr(operation, "model_name_lower", ""))
+                if link and never.why == rules.CHANGE_PRIMARY_KEY.why:
+                    model = _name(history, (app_label, link.model_name_lower))
+                    found.append(parent(app_label, model, link.name, link.field))
+                else:
+                    found += _explain(operation, app_label, history, never)
             history.advance(operation, app_label)
     return list(dict.fromkeys(found))
+
+
+def _follows(
+    operation: Any, app_label: str, history: History, new: AnyField, renamed: Renamed
+) -> bool:
+    """Whether a relation points at a model by its new name, if it was renamed."""
+    key = (app_label, operation.model_name_lower)
+    old = history.field(key, operation.name)
+    if not (renamed and old and old.remote_field and new.remote_field):
+        return False
+    return renamed.get(history.related(key, old)) == history.related(key, new)
 
 
 def _unstageable(judged: Iterable[Rule]) -> Rule | None:
@@ -104,6 +134,16 @@ def _replaced(
             ):
                 replaced[_field_key(gone)] = (new.name, new.field)
     return replaced
+
+
+def _links(migration: Migration) -> dict[str, AddField]:
+    """What comes to link models to a parent, by the names of the models."""
+    added = [each for each in migration.operations if isinstance(each, AddField)]
+    return {
+        each.model_name_lower: each
+        for each in added
+        if getattr(each.field.remote_field, "parent_link", False)
+    }
 
 
 def _renamed_and_changed(
@@ -223,7 +263,8 @@ def _new_field(
         column = old.db_column or old_column(name, old)
         was = (line(name, changed(new, db_column=column)),)
     what = "Removing" if new is None else "Altering"
-    ways: list[tuple[str, tuple[str, ...]]] = [("Keep it as it is:", was)]
+    keep = "Keep it as it is:" if was else "Leave it to Django, as it was."
+    ways: list[tuple[str, tuple[str, ...]]] = [(keep, was)]
     if new is not None and why != rules.CHANGE_PRIMARY_KEY.why:
         beside = changed(new, null=True) if _may_be_null(new) else new
         ways.append(

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.db.migrations import (
+    AddConstraint,
+    AddIndex,
     AlterUniqueTogether,
     DeleteModel,
     Migration,
@@ -51,7 +53,8 @@ def _placed(
     SQLite makes tables anew, from the state, to change them. So what keeps a DEFAULT
     that no state knows comes last; and what does so when it is undone comes first, so
     that it is undone last, as what keeps rows with NULL then. What is made of a column
-    goes before the column; Django 5.2 doesn't see to that.
+    goes before the column, which Django 5.2 doesn't see to. It comes after it, which no
+    Django sees to where the column is generated from another new one.
     """
     renames = any(isinstance(each, RenameModel | RenameField) for each in operations)
 
@@ -62,6 +65,8 @@ def _placed(
             return 9
         if isinstance(operation, DropOrderDefault):
             return 0
+        if isinstance(operation, AddIndex | AddConstraint):
+            return 4
         if renames:
             return 3
         if isinstance(operation, RelaxField):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from django.db.migrations.writer import MigrationWriter
-from django.db.models import NOT_PROVIDED
+from django.db.models import CASCADE, NOT_PROVIDED, OneToOneField
 
 from syzygy import rules
 from syzygy.generation.fields import changed
@@ -89,6 +89,28 @@ def needs_default(app_label: str, model: str, name: str, field: AnyField) -> Ref
                 "Give it a default, or have it allow NULL:",
                 (line(name, changed(field, null=True)),),
             ),
+        ),
+        (app_label, model.lower(), name),
+    )
+
+
+def parent(app_label: str, model: str, name: str, link: AnyField) -> Refusal:
+    """A model that is to inherit from one that has a table."""
+    target = link.remote_field.model
+    beside = OneToOneField(target, CASCADE, null=True)
+    return Refusal(
+        app_label,
+        f'Having "{app_label}.{model}" inherit from "{target}" is unsafe: '
+        f"{rules.CHANGE_PRIMARY_KEY.why}.",
+        (
+            (
+                "Refer to the parent instead, and leave the bases as they are:",
+                (
+                    f"class {model}(models.Model):",
+                    f"    {line(target.rpartition('.')[2], beside)}",
+                ),
+            ),
+            new_model(model, f"New{model}"),
         ),
         (app_label, model.lower(), name),
     )
