@@ -37,9 +37,9 @@ from syzygy.autodetector import (
     unsplit,
 )
 from syzygy.generation.defaults import Kind, Source, harmless, source
+from syzygy.generation.errors import Inconsistency, Refused
 from syzygy.generation.fields import added, changed, weaker
-from syzygy.generation.generate import Refused
-from syzygy.generation.settling import Excuses, Inconsistency, planned_stage, settle
+from syzygy.generation.settling import Excuses, planned_stage, settle
 from syzygy.generation.states import history_of
 from syzygy.operations import AlterOrder, DropOrderDefault, SetOrderDefault
 from tests.generation_helpers import (
@@ -910,6 +910,11 @@ def test_names_of_many_models() -> None:
     models = [table(name * 9, a=to("post")) for name in "ABCD"]
     (first,) = generated(state([post()]), state([post({"ordering": ["id"]}), *models]))
     assert first.name == "0002_create_4_models_alter_post_options"
+    # What is too long is told of without its name.
+    together = {"indexes": [index("title", name="i" * 30)]}
+    lengthy = post(together, **{"a" * 20: text(null=True)})
+    (first,) = generated(state([post()]), state([lengthy]))
+    assert first.name == f"0002_post_{'a' * 20}_add_index_of_post"
     pre, rest = generated(state([post(), *models]), state([post()]))
     assert pre.name == "0002_relax_4_fields"
     assert rest.name == "0003_delete_4_models"

@@ -16,6 +16,7 @@ from django.db.migrations import (
     AlterField,
     AlterModelManagers,
     AlterModelOptions,
+    AlterUniqueTogether,
     CreateModel,
     DeleteModel,
     Migration,
@@ -67,6 +68,7 @@ _KINDS: dict[type[Operation], str] = {
     AddConstraint: "add_{}_constraints",
     AddField: "add_{}_fields",
     AddIndex: "add_{}_indexes",
+    AlterUniqueTogether: "change_{}_unique_sets",
     Backfill: "fill_{}_fields",
     CreateModel: "create_{}_models",
     DeleteModel: "delete_{}_models",
@@ -118,16 +120,27 @@ def _summary(operations: Sequence[_Named]) -> str:
         kinds.setdefault(each.kind, []).append(fragment)
     name = ""
     for kind, fragments in kinds.items():
-        count = len(fragments)
-        part = fragments[0] if count == 1 else kind.replace("{}", str(count))
-        longer = f"{name}_{part}" if name else part
-        if name and len(longer) > _LENGTH:
+        longer = [
+            f"{name}_{part}" if name else part for part in _parts(kind, fragments)
+        ]
+        fitting = [each for each in longer if len(each) <= _LENGTH]
+        if name and not fitting:
             return f"{name}_and_more"
-        name = longer
+        name = (fitting or longer)[0]
     models = {each.model for each in operations}
-    longer = f"{name}_of_{'_'.join(models)}"
+    whole = f"{name}_of_{'_'.join(models)}"
     is_of_one = len(models) == 1 and "" not in models
-    return longer if is_of_one and len(longer) <= _LENGTH else name
+    return whole if is_of_one and len(whole) <= _LENGTH else name
+
+
+def _parts(kind: str, fragments: Sequence[str]) -> list[str]:
+    """What to call operations of a kind, the more telling first."""
+    if len(fragments) > 1:
+        return [kind.replace("{}", str(len(fragments)))]
+    if "{}_" not in kind:
+        return [*fragments]
+    plural = kind.replace("{}_", "")
+    return [fragments[0], plural.removesuffix("es" if plural[-3:] == "xes" else "s")]
 
 
 def _named(operation: Operation, app_label: str, history: History) -> _Named:
