@@ -20,7 +20,7 @@ from django.db.migrations.state import ProjectState
 
 if TYPE_CHECKING:
     from syzygy.generation.questions import Questions
-    from syzygy.generation.states import Changes
+    from syzygy.generation.states import Changes, Snapshot
     from syzygy.generation.task import Extras
 
 # The name of a pseudo dependency by which migrations were split before version 2.
@@ -48,6 +48,7 @@ class StagedMixin(DjangoAutodetector):
     def __init__(self, *args: Any, style: object = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._extras: Extras | None = None
+        self._snapshots: Collection[Snapshot] = ()
 
     def changes(
         self,
@@ -58,16 +59,17 @@ class StagedMixin(DjangoAutodetector):
     ) -> Changes:
         """The migrations to write, by app label.
 
-        Raises :class:`~syzygy.generation.generate.Refused` for changes that no order
+        Raises :class:`~syzygy.generation.errors.Refused` for changes that no order
         within one deployment makes safe.
         """
         if _unsplit.get():
             return super().changes(graph, trim_to_apps, convert_apps, migration_name)
         # Not imported at the top: checks look at this class, and few commands use it.
         from syzygy.generation.questions import Questions
+        from syzygy.generation.states import Snapshot
 
-        before, after = _twin(self.from_state), _twin(self.to_state)
-        relations = _relations(before), _relations(after)
+        snapshots = Snapshot(self.from_state), Snapshot(self.to_state)
+        self._snapshots = snapshots
         asked = self.questioner
         questions: Any = Questions(asked, self.to_state)
         self.questioner = questions
@@ -77,8 +79,7 @@ class StagedMixin(DjangoAutodetector):
             self.questioner = asked
         if not plain:
             return plain
-        for each in relations:
-            _restore(each)
+        before, after = (each.state() for each in snapshots)
         return self._staged(
             (before, after), plain, graph, questions, (convert_apps, migration_name)
         )
@@ -142,6 +143,7 @@ class StagedMixin(DjangoAutodetector):
         twin.existing_apps = {app_label for app_label, _ in states[0].models}
         twin.questioner = questioner
         twin._extras = extras
+        twin._snapshots = ()
         return twin
 
     # What Django's detection calls
@@ -151,6 +153,13 @@ class StagedMixin(DjangoAutodetector):
         if self._extras is not None:
             self._add_all(self._extras.first.items())
         super().generate_renamed_models()
+
+    def generate_altered_fields(self) -> None:
+        """Django's, which has relations point at what was renamed."""
+        if self.renamed_models or self.renamed_fields:
+            for each in self._snapshots:
+                each.keep_relations()
+        super().generate_altered_fields()
 
     def generate_altered_order_with_respect_to(self) -> None:
         """Django's, and what keeps ``_order`` harmless meanwhile."""
@@ -230,34 +239,6 @@ class StagedMixin(DjangoAutodetector):
                     name = suggest_name(migration, history)
                     vars(migration)["suggest_name"] = lambda name=name: name
         return super().arrange_for_graph(changes, graph, migration_name)
-
-
-def _twin(state: ProjectState) -> ProjectState:
-    """A copy, as Django's detection takes things out of the states."""
-    models = {key: model.clone() for key, model in state.models.items()}
-    return ProjectState(models, set(state.real_apps))
-
-
-def _relations(state: ProjectState) -> list[tuple[Any, dict[str, Any]]]:
-    """What Django's detection changes in field objects, if models were renamed."""
-    found: list[tuple[Any, dict[str, Any]]] = []
-    for model in state.models.values():
-        fields: Iterable[Any] = model.fields.values()
-        for field in fields:
-            if field.remote_field:
-                found.append((field.remote_field, dict(vars(field.remote_field))))
-                own = {name: vars(field)[name] for name in _ENDS if name in vars(field)}
-                found.append((field, own))
-    return found
-
-
-def _restore(relations: Iterable[tuple[Any, dict[str, Any]]]) -> None:
-    for holder, attributes in relations:
-        vars(holder).update(attributes)
-
-
-# The attributes of a relation that name fields.
-_ENDS = ("from_fields", "to_fields")
 
 
 @cache

@@ -20,7 +20,7 @@ from django.db.migrations.state import ProjectState
 from django.db.models import BigAutoField
 
 from syzygy.autodetector import MigrationAutodetector
-from syzygy.generation.generate import Refused
+from syzygy.generation.errors import Refused
 from syzygy.generation.states import copied, in_order
 from syzygy.rehearsal.findings import Rehearsal
 from syzygy.rehearsal.run import Options, rehearse

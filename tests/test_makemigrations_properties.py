@@ -19,7 +19,7 @@ from hypothesis import event, given, note, settings
 from hypothesis import strategies as st
 
 from syzygy import Stage
-from syzygy.generation.generate import Refused
+from syzygy.generation.errors import Refused
 from syzygy.generation.settling import planned_stage
 from syzygy.generation.states import copied, history_of
 from syzygy.history import History

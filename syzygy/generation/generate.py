@@ -25,6 +25,7 @@ from django.db.migrations.state import ProjectState
 
 from syzygy.constants import Stage
 from syzygy.generation import ways
+from syzygy.generation.errors import Refused
 from syzygy.generation.questions import Settled
 from syzygy.generation.refusals import refusals
 from syzygy.generation.renames import Renamed, Start
@@ -55,18 +56,6 @@ _FILLS = (
 _AFTER_FILLS = "Apart from the back-fill before it, which isn't one transaction."
 _CIRCLE = "Apart from the one before it, as apps refer to each other in a circle."
 _UNSAFE = "Unsafe while two releases run: stop the running one before it is applied."
-
-
-class Refused(ValueError):
-    """Changes that are unsafe in whatever order, with the ways out.
-
-    ``is_told`` says that somebody has been told of them already.
-    """
-
-    def __init__(self, problems: Iterable[Refusal], *, is_told: bool = False) -> None:
-        self.problems = tuple(problems)
-        self.is_told = is_told
-        super().__init__("\n\n".join(map(str, self.problems)))
 
 
 def generate(task: Task) -> Changes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db.migrations.questioner import (
     InteractiveMigrationQuestioner,
@@ -13,9 +13,12 @@ from django.db.migrations.questioner import (
 from django.db.migrations.state import ModelState, ProjectState
 from django.db.models import NOT_PROVIDED
 
-from syzygy.generation import ways
-from syzygy.generation.ways import Refusal
 from syzygy.history import AnyField, ModelKey
+
+if TYPE_CHECKING:
+    from syzygy.generation.ways import Refusal
+
+# What refusals say isn't imported at the top: most runs have nothing to refuse.
 
 
 class Questions:
@@ -52,6 +55,8 @@ class Questions:
 
     def ask_rename(self, model_name: str, old: str, new: str, field: AnyField) -> Any:
         """Whether a field was renamed; one that keeps its column was."""
+        from syzygy.generation import ways
+
         column = field.db_column
         if column and column in {old, ways.old_column(old, field)}:
             return True
@@ -83,6 +88,8 @@ class Questions:
             return self._once(key, lambda: self._asked.ask_rename_model(old, new))
 
         def doubt() -> bool:
+            from syzygy.generation import ways
+
             label = old.app_label
             self.renamed_models[label, old.name_lower] = (label, new.name_lower)
             self._doubt(ways.rename_model(label, old.name, new.name, table))
@@ -99,6 +106,8 @@ class Questions:
             )
 
         def doubt() -> None:
+            from syzygy.generation import ways
+
             for model, state in self._models(model_name):
                 field = state.fields.get(field_name)
                 if field is not None and (model, field_name) not in self._renamed:

@@ -10,15 +10,12 @@ from django.db.migrations.operations.base import Operation
 
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage
+from syzygy.generation.errors import Inconsistency
 from syzygy.history import History, ModelKey
 from syzygy.requirements import operation_rules
 from syzygy.stages import Policy, decide, describe
 
 Planned: TypeAlias = tuple[Migration, Stage]
-
-
-class Inconsistency(RuntimeError):
-    """What was to be written would be unsafe. It is a mistake of this app."""
 
 
 class Excuses(NamedTuple):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from copy import copy
+from typing import Any, TypeAlias
 
 from django.db.migrations import Migration
 from django.db.migrations.graph import MigrationGraph
@@ -14,6 +15,45 @@ from syzygy.graph import topological
 from syzygy.history import History
 
 Changes: TypeAlias = dict[str, list[Migration]]
+
+
+class Snapshot:
+    """A state as it was before Django's detection, which takes things out of it."""
+
+    def __init__(self, state: ProjectState) -> None:
+        self._real_apps = set(state.real_apps)
+        self._models = [
+            (model, dict(model.fields), dict(model.options))
+            for model in state.models.values()
+        ]
+        self._relations: list[tuple[Any, dict[str, Any]]] = []
+
+    def keep_relations(self) -> None:
+        """Keep what the renaming of models and fields changes in field objects."""
+        fields: list[Any] = [
+            each for _, own, _ in self._models for each in own.values()
+        ]
+        for field in fields:
+            if field.remote_field:
+                for holder, names in ((field.remote_field, _TARGETS), (field, _ENDS)):
+                    own = vars(holder)
+                    kept = {name: own[name] for name in names if name in own}
+                    self._relations.append((holder, kept))
+
+    def state(self) -> ProjectState:
+        """The state, which shares its field objects with that of the detection."""
+        for holder, kept in self._relations:
+            vars(holder).update(kept)
+        models = {}
+        for model, fields, options in self._models:
+            twin = models[model.app_label, model.name_lower] = copy(model)
+            twin.fields, twin.options = fields, options
+        return ProjectState(models, self._real_apps)
+
+
+# The attributes of relations that name models and fields.
+_TARGETS = ("model", "field_name", "through")
+_ENDS = ("from_fields", "to_fields")
 
 
 def copied(state: ProjectState) -> ProjectState:

@@ -12,8 +12,6 @@ from typing import Any
 from django.core.management.commands import makemigrations
 from django.db.migrations.writer import MigrationWriter
 
-from syzygy.requirements import to_stage
-
 _CLASS = re.compile(r"\n*^class Migration\(migrations\.Migration\):\n", re.MULTILINE)
 _ATOMIC = re.compile(r"^    atomic = ", re.MULTILINE)
 _WIDTH = 78
@@ -27,6 +25,9 @@ class StageWriterMixin(MigrationWriter):
 
     def as_string(self) -> str:
         """The contents of the file."""
+        # Not imported at the top: most runs have nothing to write.
+        from syzygy.requirements import to_stage
+
         text = super().as_string()
         stage = to_stage(getattr(self.migration, "stage", None))
         comments: list[str] = getattr(self.migration, "comments", [])

@@ -51,8 +51,7 @@ class MakeMigrationsMixin(BaseCommand):
         if self._is_plain:
             with unsplit():
                 return super().handle(*args, **options)
-        from syzygy.generation.generate import Refused
-        from syzygy.generation.settling import Inconsistency
+        from syzygy.generation.errors import Inconsistency, Refused
         from syzygy.generation.writer import writing_stages
 
         self._is_deaf = options["interactive"] and not _has_terminal()
