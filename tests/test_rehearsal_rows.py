@@ -544,6 +544,18 @@ def test_no_rows_violate_what_the_model_can_not() -> None:
         assert violating(world, ("a",), other) is None
 
 
+def test_no_rows_violate_what_other_rules_of_the_model_forbid() -> None:
+    """Though there is another rule that fields could be changed for."""
+    goal = unique("a", "b")
+    other = state_of(book(a=IntegerField(), b=IntegerField())).apps
+    fields = {"a": IntegerField(unique=True), "b": IntegerField(), "c": IntegerField()}
+    with tables(book(constrained(unique("a", "c")), **fields)) as world:
+        found = world.rows.violating(
+            world["Book"], goal, other.get_model("shop", "Book")
+        )
+        assert found is None
+
+
 def test_a_field_that_the_database_fills_in_for_the_model() -> None:
     with tables(book(a=IntegerField())) as world:
         options = {"unique_together": {("a", "c")}}

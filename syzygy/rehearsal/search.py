@@ -113,7 +113,8 @@ class Search:
         if not unmet:
             return
         for names in self._scopes(draft, unmet, demands, locked):
-            concerned = [each for each in demands if each.rule.fields & names]
+            # What is unmet may be about locked fields alone: then there is no hope.
+            concerned = [d for d in demands if d.rule.fields & names or d in unmet]
             if self._try(draft, sorted(names), concerned):
                 return
         raise _hopeless(draft, unmet)
