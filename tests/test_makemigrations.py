@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management.commands import makemigrations as django_makemigrations
+from django.db import IntegrityError, connection
 
 from tests.command_helpers import Project, Result, environment, source
 
@@ -280,6 +281,30 @@ def test_updating_the_latest(blog: Project) -> None:
     assert list(files(blog))[2:] == ["0003_alter_post_slug"]
     assert made(blog).stdout == "No changes detected\n"
     assert blog.manage("migrate").returncode == 0
+
+
+def test_rolling_back_over_rows_that_the_old_release_forbids(blog: Project) -> None:
+    now(blog, POST.replace("30)", "30, unique=True)"))
+    made(blog)
+    now(blog, POST)
+    made(blog)
+    assert blog.manage("migrate").returncode == 0
+    insert = "INSERT INTO blog_post (title) VALUES ('a')"
+    with connection.cursor() as cursor:
+        for _ in range(2):
+            cursor.execute(insert)
+    back = ("migrate", "blog", "0002")
+    assert blog.manage(*back, "--pre-deploy").returncode == 0
+    result = blog.manage(*back)
+    assert result.returncode == 1
+    assert "IntegrityError" in result.stderr
+    # Nothing has happened, and nothing is lost.
+    assert blog.applied()[-1] == "blog.0003_relax_post_title"
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM blog_post WHERE id = 1")
+        assert blog.manage(*back).returncode == 0
+        with pytest.raises(IntegrityError):
+            cursor.execute(insert)
 
 
 @pytest.mark.parametrize("stdin", ["closed", "null", "pipe"])
