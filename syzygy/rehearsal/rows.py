@@ -172,6 +172,7 @@ class Rows:
             fill(draft, self._connection)
             self._parents.fill(draft)
             self._search.settle(draft)
+        return draft
 
     def _build(self, draft: Draft) -> models.Model:
         return as_row(draft.model, draft.values)
