@@ -260,6 +260,17 @@ class ManageServer:
         self._process: subprocess.Popen[str] | None = None
 
     def run(self, directory: Path, arguments: Sequence[str]) -> Result:
+        self.start(directory, arguments)
+        return Result(
+            self.wait(),
+            self._stdout.read_text(encoding="utf-8"),
+            self._stderr.read_text(encoding="utf-8"),
+        )
+
+    def start(
+        self, directory: Path, arguments: Sequence[str], terminal: str = ""
+    ) -> None:
+        """Start a process, at a terminal if one is given; then wait for it."""
         if self._process is None:
             self._process = subprocess.Popen(
                 [
@@ -277,17 +288,17 @@ class ManageServer:
             "arguments": arguments,
             "stdout": str(self._stdout),
             "stderr": str(self._stderr),
+            "terminal": terminal,
         }
         assert self._process.stdin
-        assert self._process.stdout
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
-        returncode = int(self._process.stdout.readline())
-        return Result(
-            returncode,
-            self._stdout.read_text(encoding="utf-8"),
-            self._stderr.read_text(encoding="utf-8"),
-        )
+
+    def wait(self) -> int:
+        """Return the exit code of the process that was started."""
+        assert self._process
+        assert self._process.stdout
+        return int(self._process.stdout.readline())
 
     def close(self) -> None:
         if self._process is not None:

@@ -5,11 +5,13 @@ the second that those imports take. Orders are lines of JSON on stdin, exit code
 stdout. Modules named on the command line are imported as well.
 """
 
+import fcntl
 import gc
 import json
 import os
 import runpy
 import sys
+import termios
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -34,13 +36,33 @@ COMMON = [
 def run(order: dict[str, Any]) -> None:
     """Become the process that was ordered."""
     os.chdir(order["directory"])
-    for stream, path in ((0, os.devnull), (1, order["stdout"]), (2, order["stderr"])):
-        flags = os.O_RDONLY if stream == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        os.dup2(os.open(path, flags), stream)
-    sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115
+    if terminal := order["terminal"]:
+        sit_at(terminal)
+    else:
+        write_to(order["stdout"], order["stderr"])
     sys.argv = ["manage.py", *order["arguments"]]
     sys.path[0] = order["directory"]
     runpy.run_path("manage.py", run_name="__main__")
+
+
+def write_to(stdout: str, stderr: str) -> None:
+    for stream, path in ((0, os.devnull), (1, stdout), (2, stderr)):
+        flags = os.O_RDONLY if stream == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        os.dup2(os.open(path, flags), stream)
+    sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115
+
+
+def sit_at(terminal: str) -> None:
+    """Have a terminal be the one that talks to this process and sends it signals."""
+    os.setsid()
+    opened = os.open(terminal, os.O_RDWR)
+    fcntl.ioctl(opened, termios.TIOCSCTTY, 0)
+    for stream in range(3):
+        os.dup2(opened, stream)
+    sys.stdin = os.fdopen(0, encoding="utf-8")
+    sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8")
+    sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8")
+    os.environ["TERM"] = "dumb"
 
 
 def serve() -> None:

@@ -350,7 +350,7 @@ def test_the_same_for_any_hash_seed(blog: Project) -> None:
     now(blog, AUTHOR + POST + fields + relation + meta)
     blog.write_settings()
     outputs = set()
-    for seed in ("1", "2", "3"):
+    for seed in ("1", "2"):
         process = subprocess.run(
             [sys.executable, "manage.py", *["makemigrations", "--dry-run", "-v3"]],
             cwd=blog.path,

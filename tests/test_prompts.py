@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import pty
 import select
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.command_helpers import Project, environment
+from tests.command_helpers import ManageServer, Project
 from tests.services import UNDER_TEST
 
 pytest_plugins = ["tests.command_fixtures"]
@@ -23,12 +21,6 @@ pytestmark = pytest.mark.skipif(
 
 MODELS = "from django.db import models\n\nclass Post(models.Model):\n"
 TITLE = "    title = models.CharField(max_length=30{})\n"
-# Has the terminal be the one that sends signals, then becomes manage.py.
-START = """
-import fcntl, os, sys, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-os.execv(sys.executable, [sys.executable, "manage.py", *sys.argv[1:]])
-"""
 OPTION = "Select an option: "
 CONTROL_C, CONTROL_D = "\x03", "\x04"
 
@@ -36,9 +28,11 @@ CONTROL_C, CONTROL_D = "\x03", "\x04"
 class Terminal:
     """A person at a terminal."""
 
-    def __init__(self, process: subprocess.Popen[bytes], terminal: int) -> None:
-        self._process = process
-        self._terminal = terminal
+    def __init__(self, server: ManageServer, ours: int, theirs: int) -> None:
+        self._server = server
+        self._terminal = ours
+        self._theirs: int | None = theirs
+        self._code: int | None = None
         self._unread = ""
         self.seen = ""
 
@@ -54,7 +48,21 @@ class Terminal:
         """Wait for the end, and return the exit code."""
         while self._read():
             pass
-        return self._process.wait(30)
+        self._code = self._server.wait()
+        return self._code
+
+    def leave(self) -> None:
+        """Close the terminal, which ends what is still running at it."""
+        self._let_go()
+        os.close(self._terminal)
+        if self._code is None:
+            self._server.wait()
+
+    def _let_go(self) -> None:
+        """Have the process be the only one at the other side of the terminal."""
+        if self._theirs is not None:
+            os.close(self._theirs)
+            self._theirs = None
 
     def _read(self) -> bool:
         ready, _, _ = select.select([self._terminal], [], [], 30)
@@ -63,6 +71,7 @@ class Terminal:
             text = os.read(self._terminal, 65536).decode().replace("\r", "")
         except OSError:  # Linux says so when the other side is closed.
             return False
+        self._let_go()
         self.seen += text
         self._unread += text
         return bool(text)
@@ -72,23 +81,12 @@ class Terminal:
 def terminal(project: Project, *arguments: str) -> Iterator[Terminal]:
     project.write_settings()
     ours, theirs = pty.openpty()
+    project.server.start(project.path, arguments, os.ttyname(theirs))
+    person = Terminal(project.server, ours, theirs)
     try:
-        with subprocess.Popen(
-            [sys.executable, "-c", START, *arguments],
-            cwd=project.path,
-            env=environment() | {"TERM": "dumb"},
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        ) as process:
-            os.close(theirs)
-            try:
-                yield Terminal(process, ours)
-            finally:
-                process.kill()
+        yield person
     finally:
-        os.close(ours)
+        person.leave()
 
 
 def written(project: Project) -> dict[str, str]:
