@@ -625,6 +625,8 @@ def test_each_change_is_told_of_once() -> None:
     message = refused(before, other)
     assert 'Altering the field "author"' in message
     assert 'Altering the field "readers"' not in message
+    before, after = next(each[1:3] for each in REFUSED if each[0] == "primary key")
+    assert "needs a value" not in refused(before, after)
     _, parent = next(each[1:3] for each in REFUSED if each[0] == "parent")
     message = refused([AUTHOR, post()], parent)
     assert message.startswith('Having "blog.Post" inherit from "blog.author" is unsafe')

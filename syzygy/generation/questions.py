@@ -110,7 +110,9 @@ class Questions:
 
             for model, state in self._models(model_name):
                 field = state.fields.get(field_name)
-                if field is not None and (model, field_name) not in self._renamed:
+                # A primary key is refused as such.
+                is_asked = field is not None and not field.primary_key
+                if is_asked and (model, field_name) not in self._renamed:
                     self._doubt(
                         ways.needs_default(model[0], state.name, field_name, field)
                     )

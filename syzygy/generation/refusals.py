@@ -340,10 +340,12 @@ def _renamed_model_and_changed(
 
 def _move(old: ModelKey, new: ModelKey, history: History) -> Refusal:
     name, table = _name(history, old), history.table(old)
+    problem = f'Making the model "{".".join(new)}" of "{".".join(old)}"'
+    if old == new:
+        problem = f'Making another model of "{old[0]}.{name}", with or without a table,'
     return Refusal(
         new[0],
-        f'Making the model "{".".join(new)}" of "{".".join(old)}" is unsafe: '
-        f"{rules.RENAME_MODEL.why}.",
+        f"{problem} is unsafe: {rules.RENAME_MODEL.why}.",
         (
             (
                 f'Keep the table "{table}" and write the migrations by hand, with '

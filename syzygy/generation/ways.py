@@ -46,10 +46,21 @@ def rename_field(app_label: str, model: str, old: str, field: AnyField) -> Refus
             (
                 f'Or keep both fields for now, back-fill "{new}", have this release '
                 f'use it, and remove "{old}" {LATER}',
-                (line(old, field), line(new, field)),
+                (line(old, field), line(new, _for_rows(field))),
             ),
         ),
     )
+
+
+def _for_rows(field: AnyField) -> AnyField:
+    """The field, such that it can be added to a table that has rows."""
+    if field.many_to_many or field.generated:
+        return field
+    is_needy = not (field.null or field.has_default())
+    may_be_blank = field.blank and field.empty_strings_allowed
+    if is_needy and not (field.has_db_default() or may_be_blank):
+        return changed(field, null=True)
+    return field
 
 
 def old_column(name: str, field: AnyField) -> str:
