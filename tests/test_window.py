@@ -477,6 +477,12 @@ REFUSED: list[Any] = [
         "new_a = models.IntegerField(null=True)",
     ),
     (
+        "scale",
+        [post(a=models.DecimalField(max_digits=5, decimal_places=2))],
+        [post(a=models.DecimalField(max_digits=9, decimal_places=4))],
+        "new_a = models.DecimalField(decimal_places=4, max_digits=9, null=True)",
+    ),
+    (
         "target",
         [AUTHOR, table("Editor"), post(a=to("author"))],
         [AUTHOR, table("Editor"), post(a=to("editor"))],
@@ -503,6 +509,12 @@ REFUSED: list[Any] = [
         [AUTHOR, table("Link"), post(a=many("author"))],
         [AUTHOR, table("Link"), post(a=many("author", through="blog.Link"))],
         "through='blog.Link'",
+    ),
+    (
+        "no through",
+        [AUTHOR, table("Link"), post(a=many("author", through="blog.Link"))],
+        [AUTHOR, table("Link"), post(a=many("author"))],
+        "new_a = models.ManyToManyField(related_name='+', to='blog.author')",
     ),
     (
         "primary key",
