@@ -242,14 +242,15 @@ def test_progress_goes_to_a_terminal_alone(safe: Project) -> None:
     assert "..." not in out
 
 
-@pytest.mark.parametrize("form", ["text", "json", "github"])
-def test_nobody_reads_to_the_end(unsafe: Project, form: str) -> None:
+@pytest.mark.parametrize("command", ["rehearse", "check_migrations"])
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_nobody_reads_to_the_end(unsafe: Project, command: str, form: str) -> None:
     """As in "rehearse | head -1", and sooner."""
     unsafe.write_settings()
     reader, writer = os.pipe()
     os.close(reader)
     process = subprocess.run(
-        [sys.executable, "manage.py", "rehearse", f"--format={form}"],
+        [sys.executable, "manage.py", command, f"--format={form}"],
         cwd=unsafe.path,
         stdout=writer,
         stderr=subprocess.PIPE,
