@@ -180,6 +180,23 @@ def lock_for(connection: BaseDatabaseWrapper) -> MigrationLock | None:
     return None
 
 
+def is_shut(connection: BaseDatabaseWrapper) -> bool:
+    """Whether somebody migrates a SQLite file, and so may keep others from reading it.
+
+    That is so from when more is written than SQLite has in memory, to the end of the
+    transaction: https://www.sqlite.org/lockingv3.html
+    """
+    lock = lock_for(connection)
+    if not isinstance(lock, SQLiteLock):
+        return False
+    try:
+        is_free = lock.acquire()
+    except LockUnavailable:
+        return False
+    lock.release()
+    return not is_free
+
+
 def sqlite_file(connection: BaseDatabaseWrapper) -> str:
     """The path of the file of a SQLite database, which may be given as a URI."""
     name = str(connection.settings_dict["NAME"])

@@ -17,8 +17,16 @@ from django.db.utils import OperationalError
 
 from syzygy import conf
 from syzygy.exceptions import QuorumDissolved
-from syzygy.locking import PING, LockUnavailable, MigrationLock, holding, lock_for
+from syzygy.locking import (
+    PING,
+    LockUnavailable,
+    MigrationLock,
+    holding,
+    is_shut,
+    lock_for,
+)
 from syzygy.management.executor import StalePlan
+from syzygy.management.reaching import MIGRATING, one_line, wait_until_readable
 from syzygy.staging import Plan
 
 if TYPE_CHECKING:
@@ -36,7 +44,7 @@ EXIT_DISSOLVED = 4
 TIMEOUT = 600.0
 # Between two attempts to take the lock: each needs a connection.
 RETRY = 0.5
-# A SQLite file that is written may be locked for a moment.
+# A database may be away, a SQLite file locked, for a moment.
 ATTEMPTS = 5
 
 
@@ -156,9 +164,7 @@ class Coordinator:
 
     def _wait_for_lock(self) -> None:
         if self.take_lock() is False:
-            self.say(
-                "Another process is migrating this database. Waiting for it to finish."
-            )
+            self.say(MIGRATING)
             self._close_connections()
             while self.take_lock() is False:
                 time.sleep(RETRY)
@@ -186,19 +192,31 @@ class Coordinator:
 
     def is_applied(self) -> bool:
         """Whether the database holds the whole plan for applied, or for undone."""
-        for attempt in range(ATTEMPTS):
+        attempts = 0
+        while True:
             try:
-                applied = set(MigrationRecorder(self._connection).applied_migrations())
-                break
+                return self._is_applied()
             except OperationalError as error:
-                if attempt == ATTEMPTS - 1:
-                    text = " ".join(str(error).split())
+                # One that migrates a SQLite file lets others read it when it is done.
+                attempts += not is_shut(self._connection)
+                if attempts >= ATTEMPTS:
                     raise CommandError(
-                        f"The database can't be asked what is applied: {text}"
+                        "The database can't be asked what is applied: "
+                        f"{one_line(error)}"
                     ) from error
-                self._close_connections()
-                time.sleep(0.2 * attempt)
-        self._close_connections()
+                time.sleep(0.2 * attempts or RETRY)
+
+    def is_known_applied(self) -> bool:
+        """The same; no if the database can't be asked at the moment."""
+        with contextlib.suppress(OperationalError):
+            return self._is_applied()
+        return False
+
+    def _is_applied(self) -> bool:
+        try:
+            applied = set(MigrationRecorder(self._connection).applied_migrations())
+        finally:
+            self._close_connections()
         for migration, backward in self._plan:
             key = (migration.app_label, migration.name)
             replaced = [tuple(each) for each in migration.replaces]
@@ -236,9 +254,10 @@ class Coordinator:
             digest,
             digests_of_rest,
         )
-        from syzygy.quorum.session import Session, Settings
+        from syzygy.quorum.session import Session
         from syzygy.quorum.simple import SimpleSession
         from syzygy.quorum.worker import Worker
+        from syzygy.quorum.world import Settings
 
         order, plan = self._order, self._plan
         backend = self._backend or make_backend()
@@ -303,6 +322,8 @@ def coordinating(
     coordinator = Coordinator(Order(options), say)
     try:
         with coordinator:
+            if (alias := options.get("database")) in connections.settings:
+                wait_until_readable(connections[alias], say)
             yield coordinator
     except Followed:
         say("Another process applied the plan.")

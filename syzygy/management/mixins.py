@@ -68,6 +68,17 @@ class MigrateMixin(BaseCommand):
             ),
         )
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Django's, which asks some databases before it handles anything.
+
+        Raises :class:`CommandError` if a quorum is wanted and the database is away.
+        """
+        if options.get("quorum"):
+            from syzygy.management.reaching import reach
+
+            reach(options["database"])
+        return super().execute(*args, **options)
+
     def check(self, *args: Any, **kwargs: Any) -> None:
         """Django's, which leaves the stages of migrations to the plan that follows."""
         with without_stages():

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-# Seconds between two reads, and between two signs of life: in the first minute of
-# waiting at most five operations a second, later one.
+# Seconds between two reads, and between two signs of life: with what a party has in
+# hand, at most five operations for each second of the first minute, and one later.
 MINUTE = 60.0
 READ, BEAT = 0.25, 2.0
-READ_LATER, BEAT_LATER = 1.4, 5.0
+READ_LATER, BEAT_LATER = 1.5, 5.0
 # Between two reads while a round comes about or runs; more if it takes longer.
 HURRY = 0.04
 # As the heart of the party that applies the plan beats.
 HEARTBEAT = 1.0
-# So many operations a party has in hand when it comes.
-CREDIT = 20.0
+# So many operations a party has in hand when it comes, beside those of its usual pace.
+CREDIT = 25.0
+USUAL = 1 / READ + 1 / BEAT
 
 
 class Pace:
@@ -45,4 +46,4 @@ class Pace:
 
     @staticmethod
     def _allowed(waited: float) -> float:
-        return CREDIT + 5 * min(waited, MINUTE) + max(waited - MINUTE, 0.0)
+        return CREDIT + USUAL * min(waited, MINUTE) + max(waited - MINUTE, 0.0)

@@ -8,23 +8,28 @@ import time
 from collections.abc import Callable, Iterator
 from enum import Enum
 from functools import partial
-from typing import NamedTuple, Protocol
 
 from syzygy.exceptions import QuorumDissolved
 from syzygy.interrupts import signal_of, watching
 from syzygy.quorum.backends.base import RosterQuorum, StoreUnavailable, describe
-from syzygy.quorum.pace import HEARTBEAT, Pace
+from syzygy.quorum.pace import HEARTBEAT, MINUTE, Pace
 from syzygy.quorum.protocol import RUNNING, Call, Participant, Verdict
 from syzygy.quorum.records import Phase, Record, decode
 from syzygy.quorum.ticker import Ticker
 from syzygy.quorum.worker import Worker
+from syzygy.quorum.world import Settings, World
 
 # A follower that hears nothing of the store looks into the database this often, and
 # gives up after so many leases.
 LOOK = 2.0
 OUTAGE = 3
+# So often a party that waits does, as somebody may migrate without a quorum; later it
+# does so with less haste.
+GLANCE, GLANCE_LATER = 10.0, 30.0
 # Seconds in which what was written has to be readable, the first time.
 ECHO = 3.0
+# So often at least the heart beats in a lease.
+BEATS = 4
 # Seconds that a party takes to say that it goes.
 FAREWELL = 2.0
 
@@ -40,30 +45,6 @@ class Outcome(Enum):
     LEADS = "leads"
     # Another one applied the plan.
     FOLLOWED = "followed"
-
-
-class World(Protocol):
-    """What a party needs beside the store."""
-
-    def is_applied(self) -> bool:
-        """Whether the database holds the plan for applied."""
-
-    def take_lock(self) -> bool | None:
-        """Whether the lock could be taken; ``None`` if it is turned off."""
-
-    def is_idle(self) -> bool | None:
-        """Whether nobody has the lock; ``None`` if it is turned off."""
-
-    def say(self, text: str) -> None:
-        """Tell people."""
-
-
-class Settings(NamedTuple):
-    """What a session is about."""
-
-    namespace: str
-    timeout: float
-    lease: float
 
 
 class Session:
@@ -87,7 +68,7 @@ class Session:
         self._said: object = None
         self._trouble = ""
         self._trouble_since = 0.0
-        self._looked = 0.0
+        self._joined = self._looked = clock()
         self._has_claim = False
         # While the plan is applied, three threads have something to say.
         self._turns = threading.RLock()
@@ -117,7 +98,8 @@ class Session:
     @contextlib.contextmanager
     def applying(self) -> Iterator[None]:
         """Let the others know that this party is alive, and in the end how it went."""
-        with Ticker(HEARTBEAT, self._beat), watching(self._interrupted):
+        interval = min(HEARTBEAT, self._settings.lease / BEATS)
+        with Ticker(interval, self._beat), watching(self._interrupted):
             try:
                 yield
             except BaseException as error:
@@ -141,7 +123,9 @@ class Session:
         while self._participant.record.party not in self._read():
             if self._clock() - written > ECHO:
                 raise StoreUnavailable("What is written there can't be read")
-            time.sleep(0.1)
+            time.sleep(0.2)
+            # It may have been flushed just then.
+            self._write()
         return None
 
     def _turn(self) -> Outcome | None:
@@ -156,7 +140,17 @@ class Session:
             if self._trouble:
                 self._world.say("The store of the quorum can be reached again.")
             self._trouble = ""
-        return self._act(verdict) if verdict else None
+        return self._act(verdict) if verdict else self._glance(now)
+
+    def _glance(self, now: float) -> Outcome | None:
+        """See now and then whether there is anything left to wait for."""
+        if self._participant.record.phase is not Phase.WAITING:
+            return None
+        every = GLANCE if now - self._joined < MINUTE else GLANCE_LATER
+        if now - self._looked < every:
+            return None
+        self._looked = now
+        return Outcome.FOLLOWED if self._world.is_known_applied() else None
 
     def _act(self, verdict: Verdict) -> Outcome | None:
         if verdict.call is Call.LEAD:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from syzygy.exceptions import QuorumDissolved
 from syzygy.interrupts import watching
 from syzygy.quorum.backends.base import QuorumBase, StoreUnavailable, describe
-from syzygy.quorum.session import Outcome, QuorumTimeout, Settings, World
+from syzygy.quorum.session import Outcome, QuorumTimeout
+from syzygy.quorum.world import Settings, World
 
 POLL = 0.5
 # Between two looks into the database: a connection is made for each.

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +29,13 @@ CACHES = {
 }
 ALL = ["database", *CACHES] if UNDER_TEST == "sqlite" else ["database", "redis"]
 ONE = ["database", "redis"]
+ONE_EACH = [*ONE, "memcached"] if UNDER_TEST == "sqlite" else ONE
 
 # Other processes may keep the machine busy.
 LEASE = 3.0
+
+# Tests, by parts of their names, whose parties do nothing that others don't.
+UNMEASURED = ["memcached", "django-redis", "test_rounds", "test_twenty", "is_wrong"]
 
 StartServer = Callable[..., Server]
 
@@ -44,10 +50,30 @@ def require_program(name: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def party_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PartyServer]:
-    server = PartyServer(tmp_path_factory.mktemp("parties"))
-    yield server
-    server.close()
+def party_servers(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[bool], PartyServer]]:
+    """Start a server for parties that are measured, and one for those that aren't."""
+    folder = tmp_path_factory.mktemp("parties")
+    with ExitStack() as stack:
+
+        @cache
+        def get(is_measured: bool) -> PartyServer:
+            server = PartyServer(folder / str(is_measured), is_measured=is_measured)
+            stack.callback(server.close)
+            return server
+
+        yield get
+
+
+@pytest.fixture
+def party_server(
+    party_servers: Callable[[bool], PartyServer], request: pytest.FixtureRequest
+) -> PartyServer:
+    is_new = UNDER_TEST == "sqlite" and not any(
+        name in request.node.name for name in UNMEASURED
+    )
+    return party_servers("COVERAGE_PROCESS_CONFIG" in os.environ and is_new)
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import math
 import os
 import signal
 import socket
@@ -10,11 +12,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
+from django.conf import settings
+from django.db import connection
+from django.test import override_settings
+
+from syzygy.quorum.backends.base import RosterQuorum
+from syzygy.quorum.configuration import make_backend
+from syzygy.quorum.identity import namespace
+from syzygy.quorum.pace import BEAT, HEARTBEAT
+from syzygy.quorum.records import Phase, Record, decode
 from tests.command_helpers import Project, environment, source
 from tests.services import SERVICES, UNDER_TEST
 
@@ -41,6 +54,7 @@ def run(apps, editor):
         (HERE / "held").write_text(str(os.getpid()))
         wait("release")
     if (HERE / "fail").exists():
+        (HERE / "failed").write_text(str(time.monotonic()))
         raise RuntimeError("The disk is full")
 '''
 HOOK = 'm.RunPython(lambda *a: __import__("hooks").run(*a), m.RunPython.noop)'
@@ -51,13 +65,16 @@ HOOK_BACK = (
 
 
 def wait_until(
-    condition: Callable[[], Any], what: str = "", limit: float = LIMIT
+    condition: Callable[[], Any],
+    what: str = "",
+    limit: float = LIMIT,
+    pause: float = 0.02,
 ) -> Any:
     """Return what the condition returns as soon as it is true."""
     end = time.monotonic() + limit
     while not (value := condition()):
         assert time.monotonic() < end, what or condition
-        time.sleep(0.01)
+        time.sleep(pause)
     return value
 
 
@@ -106,11 +123,32 @@ class Party:
         )
         assert text in self.stdout, self.output
 
+    def wait_for_line(self, *texts: str) -> None:
+        """Wait until it says all of that in one line."""
+        wait_until(
+            lambda: any(
+                all(text in line for text in texts) for line in self.stdout.splitlines()
+            ),
+            f"{texts!r} is not in {self.output}",
+        )
+
 
 class PartyServer:
-    """Starts parties quickly; see :mod:`tests.quorum.party_server`."""
+    """Starts parties quickly; see :mod:`tests.quorum.party_server`.
 
-    def __init__(self, folder: Path) -> None:
+    Measuring the coverage takes longer than all else that a party does, so only some
+    are measured.
+    """
+
+    def __init__(self, folder: Path, *, is_measured: bool = False) -> None:
+        folder.mkdir()
+        inherited = environment()
+        if not is_measured:
+            inherited = {
+                name: value
+                for name, value in inherited.items()
+                if not name.startswith("COVERAGE_")
+            }
         self._folder = folder
         self._parties: dict[int, Party] = {}
         self._lock = threading.Lock()
@@ -120,8 +158,7 @@ class PartyServer:
                 Path(__file__).with_name("party_server.py"),
                 f"django.db.backends.{SERVICES[UNDER_TEST].engine}.base",
             ],
-            env=environment()
-            | {"SYZYGY_MANAGE_SERVER": str(Path(__file__).parent.parent)},
+            env=inherited | {"SYZYGY_MANAGE_SERVER": str(Path(__file__).parent.parent)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -137,7 +174,7 @@ class PartyServer:
             if "pid" in values:
                 party.pid = values["pid"]
             else:
-                party.ended = time.monotonic()
+                party.ended = values["ended"]
                 party.code = values["code"]
 
     def start(self, directory: Path, arguments: Sequence[str]) -> Party:
@@ -193,7 +230,10 @@ class Clusters:
         ]
 
     def run(self, *arguments: str) -> Party:
-        party = self.start(*arguments)
+        return self.command("migrate", *arguments)
+
+    def command(self, *arguments: str) -> Party:
+        party = self.server.start(self.project.path, arguments)
         party.wait()
         return party
 
@@ -211,9 +251,51 @@ class Clusters:
         self.path("hold").unlink(missing_ok=True)
         self.path("release").touch()
 
+    @contextmanager
+    def store(self) -> Iterator[Callable[[], dict[int, Record]]]:
+        """A function that returns what the parties wrote, by process number."""
+        configured = self.project.settings.get("CACHES", settings.CACHES)
+        with override_settings(
+            CACHES=configured, MIGRATION_QUORUM_BACKEND=self.backend
+        ):
+            quorum = make_backend()
+            assert isinstance(quorum, RosterQuorum)
+            quorum.bind(connection)
+            place = namespace(connection)
+
+            def read() -> dict[int, Record]:
+                records = map(decode, quorum.read(place, 3).values())
+                return {record.pid: record for record in records if record}
+
+            yield read
+            quorum.close()
+        with catch_warnings():
+            # The clients for Redis leave their connections open.
+            simplefilter("ignore", ResourceWarning)
+            vars(quorum).clear()
+            gc.collect()
+
+    def wait_for_beats(self, party: Party, seconds: float) -> None:
+        """Wait until it has given signs of life for so long."""
+        with self.store() as read:
+            first = wait_until(lambda: read().get(party.pid), party.output, pause=0.1)
+            every = HEARTBEAT if first.phase is Phase.APPLYING else BEAT
+            last = first.beat + math.ceil(seconds / every)
+
+            def has_beaten() -> bool:
+                record = read().get(party.pid)
+                return record is not None and record.beat >= last
+
+            wait_until(has_beaten, party.output, pause=0.1)
+
     def _text(self, name: str) -> str:
         path = self.path(name)
         return path.read_text() if path.exists() else ""
+
+    @property
+    def failed_at(self) -> float:
+        """When the migration with the hook raised an error."""
+        return float(self._text("failed"))
 
     @property
     def appliers(self) -> list[int]:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from signal import SIGCONT, SIGINT, SIGKILL, SIGSTOP, SIGTERM, Signals
+from signal import SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGSTOP, SIGTERM, Signals
 
 import pytest
+from django.db import connection
 
 from tests.command_helpers import ADD, source
-from tests.quorum.conftest import ALL, LEASE, ONE
+from tests.quorum.conftest import LEASE, ONE, ONE_EACH
 from tests.quorum.helpers import HOOK, Clusters, Party, assert_all, wait_until
 from tests.services import UNDER_TEST
 
 pytest_plugins = ["tests.command_fixtures"]
 
-# Seconds after which a party knows of a failure.
-PROMPTLY = 2.0
-# Other processes may keep the machine busy.
-SLACK = 10.0
+# Seconds after which a party has ended that was told of a failure. The bound is two:
+# see test_sessions, where no other process keeps the machine busy.
+PROMPTLY = 10.0
 
 
 def retry(clusters: Clusters, count: int = 2) -> None:
@@ -30,32 +30,31 @@ def retry(clusters: Clusters, count: int = 2) -> None:
     assert len(clusters.appliers) == before + 1
 
 
-@pytest.mark.parametrize("backend", ALL, indirect=True)
+@pytest.mark.parametrize("backend", ONE_EACH, indirect=True)
 def test_applying_party_raises(clusters: Clusters) -> None:
     clusters.hold()
     clusters.path("fail").touch()
     leader, others = clusters.leading(clusters.start_all(3))
-    failed_at = time.monotonic()
     clusters.release()
     assert leader.wait() == 1
     for party in others:
         assert party.wait() == 4, party.output
-        assert party.ended - failed_at < PROMPTLY + SLACK
+        assert party.ended - clusters.failed_at < PROMPTLY
         assert f"Process {leader.pid} on " in party.stderr
         assert "RuntimeError: The disk is full" in party.stderr
         assert "Traceback" not in party.stderr
-    retry(clusters)
+    retry(clusters, 3)
 
 
 @pytest.mark.parametrize("number", [SIGTERM, SIGINT])
 def test_applying_party_is_asked_to_stop(clusters: Clusters, number: Signals) -> None:
     clusters.hold()
     leader, others = clusters.leading(clusters.start_all(2))
-    leader.signal(number)
     stopped_at = time.monotonic()
+    leader.signal(number)
     for party in others:
         assert party.wait() == 4, party.output
-        assert party.ended - stopped_at < PROMPTLY + SLACK
+        assert party.ended - stopped_at < PROMPTLY
         assert f"Process {leader.pid} on " in party.stderr
         assert f"got {number.name} while it applied the plan" in party.stderr
     assert leader.wait() == 128 + number, leader.output
@@ -68,14 +67,14 @@ def test_applying_party_is_asked_to_stop(clusters: Clusters, number: Signals) ->
 def test_applying_party_is_killed(clusters: Clusters) -> None:
     clusters.hold()
     leader, others = clusters.leading(clusters.start_all(3))
-    leader.signal(SIGKILL)
     killed_at = time.monotonic()
+    leader.signal(SIGKILL)
     for party in others:
         assert party.wait() == 4, party.output
-        assert party.ended - killed_at < LEASE + PROMPTLY + SLACK
+        assert party.ended - killed_at < LEASE + PROMPTLY
         assert f"no sign of life of process {leader.pid} on" in party.stderr
     clusters.release()
-    retry(clusters)
+    retry(clusters, 3)
 
 
 def test_applying_party_is_killed_when_all_is_applied(clusters: Clusters) -> None:
@@ -114,7 +113,8 @@ def test_waiting_party_dies_again_and_again(clusters: Clusters) -> None:
         party.wait()
     second = clusters.start("--quorum", "3", "--quorum-timeout", "60")
     second.wait_for("Waiting for")
-    time.sleep(1)
+    # A round was proposed, to which nobody but these two agreed.
+    first.wait_for_line("Waiting for 1 of 3 parties", f"rocess {second.pid} on")
     assert first.code is None, first.output
     assert second.code is None, second.output
     assert clusters.project.applied() == []
@@ -123,7 +123,7 @@ def test_waiting_party_dies_again_and_again(clusters: Clusters) -> None:
     assert len(clusters.appliers) == 1
 
 
-@pytest.mark.parametrize("backend", ALL, indirect=True)
+@pytest.mark.parametrize("backend", ONE, indirect=True)
 def test_too_few_come(clusters: Clusters) -> None:
     parties = [clusters.start("--quorum", "3", "--quorum-timeout", "2") for _ in "12"]
     for party in parties:
@@ -178,7 +178,7 @@ def test_follower_goes(clusters: Clusters, number: Signals) -> None:
     gone.wait_for("The quorum of 3 is there")
     gone.signal(number)
     assert gone.wait() == (128 + number if number is SIGTERM else -number), gone.output
-    time.sleep(LEASE)
+    clusters.wait_for_beats(leader, LEASE)
     clusters.release()
     assert_all([leader, other])
 
@@ -197,7 +197,7 @@ def test_different_numbers(clusters: Clusters) -> None:
     retry(clusters)
 
 
-@pytest.mark.parametrize("backend", ALL, indirect=True)
+@pytest.mark.parametrize("backend", ONE, indirect=True)
 def test_different_code(clusters: Clusters) -> None:
     old = clusters.start_all(2, quorum=3)
     for party in old:
@@ -206,7 +206,7 @@ def test_different_code(clusters: Clusters) -> None:
     started = time.monotonic()
     new = clusters.start_all(1, quorum=3)
     assert_all([*old, *new], 4)
-    assert time.monotonic() - started < PROMPTLY + SLACK
+    assert max(party.ended for party in [*old, *new]) - started < PROMPTLY
     for party in [*old, *new]:
         assert "for blog.0001_initial [" in party.stderr
         assert "for blog.0001_initial, blog.0002_slug [" in party.stderr
@@ -240,9 +240,9 @@ def test_follower_is_stopped_for_longer_than_the_lease(clusters: Clusters) -> No
     leader, (follower,) = clusters.leading(clusters.start_all(2))
     follower.wait_for("The quorum of 2 is there")
     follower.signal(SIGSTOP)
-    time.sleep(2 * LEASE)
+    clusters.wait_for_beats(leader, 2 * LEASE)
     follower.signal(SIGCONT)
-    time.sleep(1)
+    clusters.wait_for_beats(follower, 3)
     assert follower.code is None, follower.output
     clusters.release()
     assert_all([leader, follower])
@@ -269,12 +269,13 @@ def test_clock_that_is_wrong(clusters: Clusters) -> None:
     assert len(clusters.appliers) == 1
 
 
-def test_waiting_party_is_asked_to_stop(clusters: Clusters) -> None:
+@pytest.mark.parametrize("number", [SIGTERM, SIGHUP])
+def test_waiting_party_is_asked_to_stop(clusters: Clusters, number: Signals) -> None:
     party = clusters.start("--quorum", "2")
     party.wait_for("Waiting for")
-    party.signal(SIGTERM)
-    assert party.wait() == 128 + SIGTERM, party.output
-    assert "Traceback" not in party.stderr
+    party.signal(number)
+    assert party.wait() == 128 + number, party.output
+    assert party.stderr.strip() == f"CommandError: Stopped by {number.name}."
     # It is not there any more.
     lonely = clusters.start("--quorum", "2", "--quorum-timeout", "1")
     assert lonely.wait() == 3
@@ -283,9 +284,9 @@ def test_waiting_party_is_asked_to_stop(clusters: Clusters) -> None:
 
 @pytest.mark.skipif(UNDER_TEST == "sqlite", reason="A file is locked as a whole.")
 def test_long_statement_is_no_false_alarm(clusters: Clusters) -> None:
-    sleep = "SELECT pg_sleep(5)" if UNDER_TEST == "postgresql" else "SELECT SLEEP(5)"
     clusters.project.migrations(
-        "blog", {"0002_sleep": source(f'm.RunSQL("{sleep}")', HOOK, atomic="False")}
+        "blog",
+        {"0002_sleep": source(sleeping(int(3 * LEASE) + 1), HOOK, atomic="False")},
     )
     assert_all(clusters.start_all(2))
     assert len(clusters.appliers) == 2
@@ -293,24 +294,44 @@ def test_long_statement_is_no_false_alarm(clusters: Clusters) -> None:
 
 @pytest.mark.skipif(UNDER_TEST == "sqlite", reason="A statement there is short.")
 def test_long_statement_is_interrupted(clusters: Clusters) -> None:
-    sleep = "SELECT pg_sleep(9)" if UNDER_TEST == "postgresql" else "SELECT SLEEP(9)"
     mark = 'm.RunPython(lambda *a: __import__("hooks").mark(), m.RunPython.noop)'
     with clusters.path("hooks.py").open("a") as hooks:
         hooks.write('\ndef mark():\n    (HERE / "held").write_text(str(os.getpid()))\n')
     clusters.project.write(
         "blog/migrations/0001_initial.py",
-        source(mark, f'm.RunSQL("{sleep}")', atomic="False").text(None),
+        source(mark, sleeping(12), atomic="False").text(None),
     )
     leader, (follower,) = clusters.leading(clusters.start_all(2))
     follower.wait_for("The quorum of 2 is there")
-    time.sleep(0.5)
-    leader.signal(SIGTERM)
+    wait_until(is_sleeping, leader.output)
     stopped_at = time.monotonic()
+    leader.signal(SIGTERM)
     assert follower.wait() == 4, follower.output
     # Long before the statement is over.
-    assert follower.ended < stopped_at + 9
+    assert follower.ended < stopped_at + PROMPTLY
     assert "got SIGTERM while it applied" in follower.stderr
     assert leader.wait() == 128 + SIGTERM, leader.output
+
+
+def sleeping(seconds: int) -> str:
+    """An operation with one statement that takes so long."""
+    function = "pg_sleep" if UNDER_TEST == "postgresql" else "SLEEP"
+    return f'm.RunSQL("SELECT {function}({seconds})")'
+
+
+def is_sleeping() -> bool:
+    """Whether the server is at that."""
+    where, running = (
+        ("pg_stat_activity WHERE state = 'active'", "query")
+        if UNDER_TEST == "postgresql"
+        else ("information_schema.processlist WHERE db = DATABASE()", "info")
+    )
+    with connection.cursor() as cursor:
+        # The parameter keeps it from finding itself.
+        cursor.execute(
+            f"SELECT count(*) FROM {where} AND {running} LIKE %s", ["SELECT %sleep(__)"]
+        )
+        return bool(cursor.fetchone()[0])
 
 
 @pytest.mark.skipif(UNDER_TEST != "postgresql", reason="PostgreSQL alone has it.")
@@ -332,7 +353,42 @@ def test_index_is_created_concurrently(clusters: Clusters) -> None:
     assert len(clusters.appliers) == 2
 
 
+@pytest.mark.skipif(UNDER_TEST == "postgresql", reason="There twenty come.")
 def test_ten_processes_on_one_database(clusters: Clusters) -> None:
     parties = clusters.start_all(10)
     assert_all(parties)
     assert len(clusters.appliers) == 1
+
+
+@pytest.mark.skipif(UNDER_TEST != "sqlite", reason="Others can be read meanwhile.")
+def test_file_that_is_locked_while_it_is_migrated(clusters: Clusters) -> None:
+    fill = '__import__("hooks").fill(e)'
+    clusters.project.migrations(
+        "blog", {"0002_big": source(f"m.RunPython(lambda a, e: {fill})", HOOK)}
+    )
+    with clusters.path("hooks.py").open("a") as hooks:
+        # More than is kept in memory.
+        hooks.write(
+            "\ndef fill(editor):\n"
+            '    editor.execute("PRAGMA cache_size = 1")\n'
+            '    editor.execute("CREATE TABLE big (a)")\n'
+            "    for _ in range(20):\n"
+            '        editor.execute("INSERT INTO big VALUES (zeroblob(9999))")\n'
+            '    (HERE / "hold").touch()\n'
+        )
+    default = clusters.project.databases["default"]
+    options = {**default["OPTIONS"], "timeout": 0.1}
+    clusters.project.databases = {"default": {**default, "OPTIONS": options}}
+    clusters.project.write_settings()
+    parties = clusters.start_all(2)
+    clusters.wait_for_held()
+    late = [
+        clusters.start(),
+        clusters.start("--check"),
+        *clusters.start_all(1, quorum=2),
+    ]
+    for party in late:
+        party.wait_for("Another process is migrating this database")
+    clusters.release()
+    assert_all([*parties, *late])
+    assert len(clusters.appliers) == 2

@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from tests.properties import examples
 from tests.quorum.simulation import LEASE, TICK, TIMEOUT, Sim, World
 
-WALKS = 400
+WALKS = examples(250)
 pick = st.integers(0, 50)
 
 
@@ -113,7 +114,7 @@ class Chaos(RuleBasedStateMachine):
 
 
 Chaos.TestCase.settings = settings(
-    max_examples=25,
+    max_examples=examples(10),
     stateful_step_count=60,
     suppress_health_check=list(HealthCheck),
 )
@@ -195,10 +196,9 @@ def end(world: World) -> None:
     assert results(retry) == ["applied", "followed", "followed"]
 
 
-@pytest.mark.parametrize("block", range(4))
-def test_random_walks(block: int) -> None:
+def test_random_walks() -> None:
     leaders = 0
-    for seed in range(block * WALKS, (block + 1) * WALKS):
+    for seed in range(WALKS):
         try:
             world = walk(seed)
             leaders += world.leaders
@@ -215,7 +215,7 @@ def results(sims: list[Sim]) -> list[str]:
     return sorted(sim.result for sim in sims)
 
 
-@pytest.mark.parametrize("size", [2, 3, 5, 20])
+@pytest.mark.parametrize("size", [2, 3, 5, 20, 50])
 @pytest.mark.parametrize("gap", [0.0, 0.1, 7.0])
 def test_all_come(size: int, gap: float) -> None:
     world = World()

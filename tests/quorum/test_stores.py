@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 from typing import Any
@@ -26,6 +25,7 @@ from tests.quorum.helpers import (
     Server,
     assert_all,
     free_port,
+    wait_until,
 )
 from tests.services import UNDER_TEST
 
@@ -61,11 +61,11 @@ def test_flush_while_waiting(server: Server, own: Clusters) -> None:
 def test_flush_while_applying(server: Server, own: Clusters) -> None:
     own.hold()
     parties = own.start_all(3)
-    _, others = own.leading(parties)
+    leader, others = own.leading(parties)
     for party in others:
         party.wait_for("The quorum of 3 is there")
     server.flush()
-    time.sleep(LEASE + 1)
+    own.wait_for_beats(leader, LEASE + 1)
     assert [party.code for party in parties] == [None] * 3
     server.flush()
     own.release()
@@ -93,7 +93,7 @@ def test_restart_while_applying(server: Server, own: Clusters) -> None:
     server.stop()
     follower.wait_for("Trying again")
     server.start()
-    time.sleep(LEASE)
+    follower.wait_for("can be reached again")
     own.release()
     assert_all(parties)
 
@@ -145,11 +145,12 @@ def test_entries_expire_early(own: Clusters) -> None:
     own.project.write_settings()
     parties = own.start_all(1, quorum=3)
     parties[0].wait_for("Waiting for 2 of 3")
-    time.sleep(1.5)
+    with own.store() as read:
+        wait_until(lambda: not read(), pause=0.1)
     own.hold()
     parties += own.start_all(2, quorum=3)
-    own.wait_for_held()
-    time.sleep(LEASE)
+    leader, _ = own.leading(parties)
+    own.wait_for_beats(leader, LEASE)
     own.release()
     assert_all(parties)
     assert len(own.appliers) == 1
@@ -228,7 +229,7 @@ def test_setting_that_is_wrong(
     clusters.project.write_settings()
     refuses(clusters, message, 1)
     if values["MIGRATION_QUORUM_BACKEND"] is not None:
-        result = clusters.project.manage("check")
+        result = clusters.command("check")
         assert "syzygy.E003" in result.stderr, result.output
         assert message in result.stderr
 
@@ -290,6 +291,15 @@ def test_password_that_is_wrong(clusters: Clusters, start_server: StartServer) -
     refuses(clusters, "AuthenticationError", 1)
 
 
+@pytest.mark.skipif(UNDER_TEST == "sqlite", reason="A file has no server.")
+@pytest.mark.parametrize("wrong", ["PORT", "PASSWORD"])
+def test_database_that_is_away(clusters: Clusters, wrong: str) -> None:
+    values = {**clusters.project.databases["default"], wrong: str(free_port())}
+    clusters.project.databases = {"default": values}
+    clusters.project.write_settings()
+    refuses(clusters, 'The database "default" can\'t be reached', 1)
+
+
 def test_database_in_memory(clusters: Clusters) -> None:
     if UNDER_TEST != "sqlite":
         pytest.skip("Only SQLite has it.")
@@ -313,8 +323,8 @@ def test_file_based_cache(clusters: Clusters, tmp_path: Path) -> None:
         "MIGRATION_QUORUM_BACKEND": CACHE,
     }
     clusters.project.write_settings()
-    result = clusters.project.manage("check")
-    assert result.returncode == 0
+    result = clusters.command("check")
+    assert result.code == 0
     assert "syzygy.W002" in result.stderr
     assert_all(clusters.start_all(4))
     assert len(clusters.appliers) == 1
@@ -331,8 +341,9 @@ def test_database_cache(clusters: Clusters, alias: str) -> None:
         },
         "MIGRATION_QUORUM_BACKEND": CACHE,
     }
-    result = clusters.project.manage("createcachetable")
-    assert "syzygy.W002" in clusters.project.manage("check").stderr, result.output
+    clusters.project.write_settings()
+    result = clusters.command("createcachetable")
+    assert "syzygy.W002" in clusters.command("check").stderr, result.output
     if UNDER_TEST == "sqlite":
         refuses(clusters, "can't be written while it is migrated", 1)
     else:
@@ -348,4 +359,4 @@ def test_old_name_of_the_setting(clusters: Clusters) -> None:
 
 @pytest.mark.parametrize("backend", ONE, indirect=True)
 def test_nothing_is_checked_without_a_reason(clusters: Clusters) -> None:
-    assert clusters.project.manage("check").stderr == ""
+    assert clusters.command("check").stderr == ""

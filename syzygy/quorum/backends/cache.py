@@ -155,11 +155,13 @@ class CacheQuorum(RosterQuorum):
         name = self._key(namespace, name)
 
         def count(cache: BaseCache) -> int:
+            if step == 0:
+                return int(cache.get(name, 0, version=self._version))
             while True:
-                self._add(cache, name, 0)
-                # It may expire in between.
+                # There is none yet, or it expired.
                 with contextlib.suppress(ValueError):
                     return int(cache.incr(name, step, version=self._version))
+                self._add(cache, name, 0)
 
         return self._ask(count)
 

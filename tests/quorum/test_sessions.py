@@ -1,0 +1,294 @@
+"""Sessions to which something happens between any two of their steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from sqlite3 import OperationalError
+from typing import Any
+
+import pytest
+from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
+from django.db.backends.sqlite3.base import DatabaseWrapper
+from django.db.utils import ConnectionHandler
+from django.test import override_settings
+
+from syzygy.quorum.backends import database
+from syzygy.quorum.backends.cache import CacheQuorum
+from syzygy.quorum.backends.database import DatabaseQuorum
+from tests.quorum.stage import LEASE, Actor, Stage, simulated
+from tests.services import UNDER_TEST
+
+pytestmark = pytest.mark.skipif(UNDER_TEST != "sqlite", reason="No server is asked.")
+
+# Seconds after which all know of a failure, in the first minute: a pause between two
+# reads. See test_pace for later.
+PROMPTLY = 0.3
+WELL = {"applied", "followed", "nothing"}
+
+
+class SharedCache(BaseCache):
+    """A cache that several threads see, with atomic operations."""
+
+    # Of the stage that is on.
+    stage: Stage
+    entries: dict[str, tuple[Any, float]]
+
+    def __init__(self, location: str, params: dict[str, Any]) -> None:
+        super().__init__(params)
+
+    def _get(self, key: str) -> Any:
+        value, expires = self.entries.get(key, (None, 0.0))
+        return value if expires > self.stage.now else None
+
+    def _set(self, key: str, value: Any, timeout: Any) -> None:
+        self.entries[key] = value, self.stage.now + (timeout or 0.0)
+
+    def get(self, key: Any, default: Any = None, version: Any = None) -> Any:
+        self.stage.step()
+        value = self._get(key)
+        return default if value is None else value
+
+    def get_many(self, keys: Any, version: Any = None) -> dict[str, Any]:
+        self.stage.step()
+        return {key: value for key in keys if (value := self._get(key)) is not None}
+
+    def set(
+        self,
+        key: Any,
+        value: Any,
+        timeout: Any = DEFAULT_TIMEOUT,
+        version: Any = None,
+    ) -> None:
+        self.stage.step()
+        self._set(key, value, timeout)
+
+    def add(
+        self,
+        key: Any,
+        value: Any,
+        timeout: Any = DEFAULT_TIMEOUT,
+        version: Any = None,
+    ) -> bool:
+        self.stage.step()
+        if self._get(key) is not None:
+            return False
+        self._set(key, value, timeout)
+        return True
+
+    def delete(self, key: Any, version: Any = None) -> bool:
+        self.stage.step()
+        return self.entries.pop(key, None) is not None
+
+    def incr(self, key: Any, delta: int = 1, version: Any = None) -> int:
+        raise NotImplementedError
+
+
+class Theatre:
+    """Stages, one after the other, on a kind of store."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.stage: Stage
+        values = ConnectionHandler(
+            {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+        ).settings["default"]
+        self.connection = DatabaseWrapper(values)
+        self.connection.inc_thread_sharing()
+        self.connection.connect()
+        self.connection.execute_wrappers.append(self._execute)
+
+    def _execute(self, run: Callable[..., Any], *arguments: Any) -> Any:
+        self.stage.step()
+        return run(*arguments)
+
+    def open(self, **options: Any) -> Stage:
+        """A new stage, with an empty store."""
+        make = CacheQuorum if self.kind == "cache" else DatabaseQuorum
+        self.stage = SharedCache.stage = Stage(make, **options)
+        self.flush()
+        return self.stage
+
+    def flush(self) -> None:
+        SharedCache.entries = {}
+        with suppress(OperationalError):
+            self.connection.connection.execute("DELETE FROM syzygy_quorum")
+
+    def close(self) -> None:
+        # Django keeps it, as what is in it would go.
+        self.connection.connection.close()
+
+
+@pytest.fixture(params=["cache", "database"])
+def theatre(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    django_db_blocker: Any,
+) -> Iterator[Theatre]:
+    with django_db_blocker.unblock():
+        theatre = Theatre(request.param)
+        monkeypatch.setattr(DatabaseQuorum, "bind", lambda *arguments: None)
+        monkeypatch.setattr(database, "open_store", lambda original: theatre.connection)
+        place = f"{__name__}.{SharedCache.__name__}"
+        with (
+            override_settings(CACHES={"default": {"BACKEND": place}}),
+            simulated(lambda: theatre.stage),
+        ):
+            yield theatre
+        theatre.close()
+
+
+def results(actors: list[Actor]) -> list[str]:
+    return sorted(actor.result for actor in actors)
+
+
+def anywhere(
+    theatre: Theatre,
+    happen: Callable[[Stage, Actor], object],
+    verify: Callable[[Stage, Actor], object],
+    **options: Any,
+) -> None:
+    """Have something happen to one of two before each of all steps, in turn.
+
+    With one kind of store to the first one before the first step, with the other kind
+    to the second one.
+    """
+    stage = theatre.open(**options)
+    stage.start(2)
+    steps = stage.play()
+    assert steps > 20
+    for at in range(steps):
+        stage = theatre.open(**options)
+        actor = stage.start(2)[(at + (theatre.kind == "cache")) % 2]
+        try:
+            stage.play({at: partial(happen, stage, actor)})
+            check(stage)
+            verify(stage, actor)
+            retry(stage, 2)
+        except AssertionError as error:
+            told = [(a.number, a.result, a.reason, a.said) for a in stage.actors]
+            error.add_note(f"Before step {at}, to {actor.number}: {told}")
+            raise
+
+
+def check(stage: Stage) -> None:
+    """What holds whatever happened."""
+    assert len(stage.commits) <= 1
+    for actor in stage.actors:
+        if actor.result in WELL:
+            assert stage.is_applied
+
+
+def retry(stage: Stage, size: int) -> None:
+    """Whatever was left behind, it goes well the next time."""
+    was_applied = stage.is_applied
+    actors = stage.start(size)
+    stage.fails = False
+    stage.play()
+    check(stage)
+    well = (
+        ["nothing"] * size if was_applied else ["applied"] + ["followed"] * (size - 1)
+    )
+    assert results(actors) == well
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_nothing_happens(theatre: Theatre, size: int) -> None:
+    stage = theatre.open()
+    actors = stage.start(size)
+    stage.play()
+    assert results(actors) == ["applied"] + ["followed"] * (size - 1)
+    assert len(stage.commits) == 1
+
+
+def again(stage: Stage, actor: Actor) -> None:
+    """Start one in the place of another."""
+    if not stage.is_applied:
+        stage.start(1, size=2)
+
+
+def test_one_is_killed_and_started_again(theatre: Theatre) -> None:
+    def happen(stage: Stage, actor: Actor) -> None:
+        stage.kill(actor)
+        again(stage, actor)
+
+    def verify(stage: Stage, victim: Actor) -> None:
+        other, *successor = (each for each in stage.actors if each is not victim)
+        if stage.is_applied:
+            assert {each.result for each in (other, *successor)} <= WELL
+        else:
+            # It was about to apply it.
+            assert "no sign of life of process" in other.reason
+
+    # The store stands in for the lock, in one of the two.
+    anywhere(theatre, happen, verify, has_lock=theatre.kind == "cache")
+
+
+def test_store_forgets(theatre: Theatre) -> None:
+    def verify(stage: Stage, victim: Actor) -> None:
+        assert results(stage.actors) == ["applied", "followed"]
+
+    anywhere(theatre, lambda stage, actor: theatre.flush(), verify)
+
+
+def test_one_is_stopped_for_longer_than_the_lease(theatre: Theatre) -> None:
+    def verify(stage: Stage, victim: Actor) -> None:
+        other = stage.actors[1 - victim.number]
+        assert stage.is_applied
+        assert victim.result in WELL
+        assert other.result in WELL | {"dissolved"}
+
+    anywhere(theatre, Stage.pause, verify)
+
+
+def test_one_is_asked_to_stop(theatre: Theatre) -> None:
+    asked = 0.0
+
+    def happen(stage: Stage, actor: Actor) -> None:
+        nonlocal asked
+        asked = stage.now
+        stage.terminate(actor)
+        again(stage, actor)
+
+    def verify(stage: Stage, victim: Actor) -> None:
+        other = stage.actors[1 - victim.number]
+        if other.result == "dissolved":
+            assert other.reason.startswith(f'Process {victim.number} on "vm" g')
+            assert other.ended - asked < PROMPTLY
+        else:
+            assert stage.is_applied
+
+    anywhere(theatre, happen, verify)
+
+
+@pytest.mark.parametrize("size", [2, 5])
+def test_the_migration_fails(theatre: Theatre, size: int) -> None:
+    stage = theatre.open(fails=True)
+    actors = stage.start(size)
+    stage.play()
+    assert results(actors) == ["dissolved"] * (size - 1) + ["failed"]
+    (leader,) = (actor for actor in actors if actor.result == "failed")
+    for actor in actors:
+        assert actor.ended - leader.ended < PROMPTLY
+        if actor is not leader:
+            assert actor.reason == (
+                f'Process {leader.number} on "vm" failed to apply the plan: '
+                "RuntimeError: The disk is full"
+            )
+    retry(stage, size)
+
+
+def test_another_one_migrates_without_a_quorum(theatre: Theatre) -> None:
+    stage = theatre.open()
+    (actor,) = stage.start(1, size=2)
+    stage.play({20: lambda: stage.commit(actor)})
+    assert actor.result == "followed"
+    assert actor.ended < 15
+
+
+def test_heart_beats_several_times_in_a_lease(theatre: Theatre) -> None:
+    stage = theatre.open()
+    stage.start(2)
+    stage.play()
+    assert stage.heartbeat == LEASE / 4
