@@ -42,18 +42,7 @@ from syzygy.generation.fields import added, changed, weaker
 from syzygy.generation.settling import Excuses, planned_stage, settle
 from syzygy.generation.states import history_of
 from syzygy.operations import AlterOrder, DropOrderDefault, SetOrderDefault
-from tests.generation_helpers import (
-    Asked,
-    Models,
-    applied,
-    drift,
-    existing,
-    generated,
-    refused,
-    state,
-    table,
-)
-from tests.test_makemigrations_rolling import (
+from tests.cases.test_makemigrations_rolling import (
     AUTHOR,
     LENGTH,
     index,
@@ -64,6 +53,17 @@ from tests.test_makemigrations_rolling import (
     to,
     unique,
     word,
+)
+from tests.generation_helpers import (
+    Asked,
+    Models,
+    applied,
+    drift,
+    existing,
+    generated,
+    refused,
+    state,
+    table,
 )
 
 

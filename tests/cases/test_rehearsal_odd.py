@@ -29,6 +29,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from syzygy.rehearsal.attempts import Attempts
 from syzygy.rehearsal.findings import Action, Phase, Probe
 from syzygy.rehearsal.run import Options, rehearse
+from tests.cases.test_rehearsal_rules_fields import AUTHOR, POST, text, to
 from tests.command_helpers import Project
 from tests.rehearsal_helpers import (
     BREAKS,
@@ -45,7 +46,6 @@ from tests.rehearsal_helpers import (
 )
 from tests.rules_helpers import APP, model
 from tests.services import UNDER_TEST
-from tests.test_rehearsal_rules_fields import AUTHOR, POST, text, to
 
 pytest_plugins = ["tests.command_fixtures"]
 

@@ -41,7 +41,8 @@ from django.db.models import Q
 
 from syzygy import Stage
 from syzygy.rules import catalogue
-from tests import test_rehearsal_rules_fields as of_fields
+from tests.cases import test_rehearsal_rules_fields as of_fields
+from tests.cases.test_rehearsal_rules_fields import AUTHOR, POST, text, to
 from tests.command_helpers import Project
 from tests.rehearsal_helpers import (
     BREAKS,
@@ -56,7 +57,6 @@ from tests.rehearsal_helpers import (
 )
 from tests.rules_helpers import model
 from tests.services import UNDER_TEST
-from tests.test_rehearsal_rules_fields import AUTHOR, POST, text, to
 
 pytest_plugins = ["tests.command_fixtures"]
 

@@ -33,6 +33,7 @@ from hypothesis import strategies as st
 
 from syzygy import Stage
 from syzygy.rehearsal.findings import Action, Phase
+from tests.cases.test_rehearsal_rules_fields import AUTHOR, POST, text, to
 from tests.command_helpers import Project
 from tests.rehearsal_helpers import (
     BREAKS,
@@ -48,7 +49,6 @@ from tests.rehearsal_helpers import (
 )
 from tests.rules_helpers import model
 from tests.services import UNDER_TEST
-from tests.test_rehearsal_rules_fields import AUTHOR, POST, text, to
 
 pytest_plugins = ["tests.command_fixtures"]
 
@@ -501,7 +501,7 @@ class Router:
 
 
 def test_models_of_other_databases_are_named(project: Project) -> None:
-    project.settings = {"DATABASE_ROUTERS": ["tests.test_rehearsal_walk.Router"]}
+    project.settings = {"DATABASE_ROUTERS": ["tests.cases.test_rehearsal_walk.Router"]}
     steps = [pre(RemoveField("note", "title")), pre(RemoveField("post", "title"))]
     before = [NULLABLE, model("Note", number=models.IntegerField(), title=text())]
     told = Told(rehearsed(project, before, *steps))

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from syzygy.rehearsal.findings import Severity
 from syzygy.rehearsal.run import Options, rehearse
+from tests.cases.test_makemigrations_properties import described, model_states, written
 from tests.command_helpers import Project
 from tests.generation_helpers import as_written, generated
 from tests.properties import examples
 from tests.rehearsal_helpers import Deployed, Told, of, write
 from tests.rules_helpers import APP
 from tests.services import UNDER_TEST
-from tests.test_makemigrations_properties import described, model_states, written
 
 pytest_plugins = ["tests.command_fixtures"]
 

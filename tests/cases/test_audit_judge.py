@@ -27,6 +27,10 @@ from hypothesis import strategies as st
 
 from syzygy import Stage
 from tests.audit_helpers import audited, breaking
+from tests.cases.test_makemigrations_rolling import CASES as GENERATED
+from tests.cases.test_rehearsal_rules import CASES
+from tests.cases.test_rehearsal_rules_fields import AUTHOR, text, to
+from tests.cases.test_rehearsal_rules_fields import CASES as FIELD_CASES
 from tests.command_helpers import Project
 from tests.generation_helpers import Case as GeneratedCase
 from tests.generation_helpers import as_written
@@ -34,10 +38,6 @@ from tests.properties import examples
 from tests.rehearsal_helpers import BREAKS, Case, Deployed, Seen, of, rehearsed
 from tests.rules_helpers import model
 from tests.services import UNDER_TEST
-from tests.test_makemigrations_rolling import CASES as GENERATED
-from tests.test_rehearsal_rules import CASES
-from tests.test_rehearsal_rules_fields import AUTHOR, text, to
-from tests.test_rehearsal_rules_fields import CASES as FIELD_CASES
 
 pytest_plugins = ["tests.command_fixtures"]
 
