@@ -6,7 +6,7 @@ from __future__ import annotations
 # hand, at most five operations for each second of the first minute, and one later.
 MINUTE = 60.0
 READ, BEAT = 0.25, 2.0
-READ_LATER, BEAT_LATER = 1.5, 5.0
+READ_LATER, BEAT_LATER = 1.3, 5.0
 # Between two reads while a round comes about or runs; more if it takes longer.
 HURRY = 0.04
 # As the heart of the party that applies the plan beats.

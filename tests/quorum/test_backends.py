@@ -256,7 +256,7 @@ def test_pace(hurried_after: float | None) -> None:
             assert spent <= 5 * 60 + (now - 60), now
         pause = pace.pause(now, hurried_after if is_hurried else None)
         # So a failure is read of within two seconds.
-        assert pause <= (0.25 if now < 60 else 1.5)
+        assert pause <= (0.25 if now < 60 else 1.3)
         now += pause
 
 
