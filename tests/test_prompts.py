@@ -44,9 +44,13 @@ class Terminal:
         is_control = answer in (CONTROL_C, CONTROL_D)
         os.write(self._terminal, (answer if is_control else f"{answer}\n").encode())
 
-    def end(self) -> int:
-        """Wait for the end, and return the exit code."""
-        while self._read():
+    def end(self, key: str = "") -> int:
+        """Wait for the end, and return the exit code.
+
+        Press a key until then: Python doesn't notice the signal of one that is pressed
+        just when it begins to wait for a line.
+        """
+        while self._read(key):
             pass
         self._code = self._server.wait()
         return self._code
@@ -64,8 +68,12 @@ class Terminal:
             os.close(self._theirs)
             self._theirs = None
 
-    def _read(self) -> bool:
-        ready, _, _ = select.select([self._terminal], [], [], 30)
+    def _read(self, key: str = "") -> bool:
+        for _ in range(30):
+            ready, _, _ = select.select([self._terminal], [], [], 1)
+            if ready:
+                break
+            os.write(self._terminal, key.encode())
         assert ready, f"It hangs.\n{self.seen}"
         try:
             text = os.read(self._terminal, 65536).decode().replace("\r", "")
@@ -185,7 +193,7 @@ def test_who_leaves_gets_nothing(blog: Project, key: str) -> None:
     with terminal(blog, "makemigrations") as person:
         person.answer("[y/N]", "y")
         person.answer(OPTION, key)
-        assert person.end() != 0, person.seen
+        assert person.end(key) != 0, person.seen
     assert not written(blog)
     if key == CONTROL_D:
         assert "nothing was written" in person.seen

@@ -292,3 +292,16 @@ def test_heart_beats_several_times_in_a_lease(theatre: Theatre) -> None:
     stage.start(2)
     stage.play()
     assert stage.heartbeat == LEASE / 4
+
+
+def test_what_it_waits_for_is_said_once_and_when_it_changes(theatre: Theatre) -> None:
+    stage = theatre.open()
+    (first,) = stage.start(1, size=3)
+    stage.play({at: lambda: stage.start(1, size=3) for at in (20, 60)})
+    assert results(stage.actors) == ["applied", "followed", "followed"]
+    waiting = [text for text in first.said if text.startswith("Waiting")]
+    assert [text.partition(",")[0] for text in waiting] == [
+        "Waiting for 2 of 3 parties",
+        "Waiting for 1 of 3 parties",
+    ]
+    assert "process 1" in waiting[1]
