@@ -36,7 +36,7 @@ COMMON = [
 def run(order: dict[str, Any]) -> None:
     """Become the process that was ordered."""
     os.chdir(order["directory"])
-    if terminal := order["terminal"]:
+    if terminal := order.get("terminal"):
         sit_at(terminal)
     else:
         write_to(order["stdout"], order["stderr"])
