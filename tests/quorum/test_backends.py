@@ -275,6 +275,6 @@ def test_namespace_is_of_the_database(clusters: Clusters) -> None:
         by_name = default.copy()
         by_name.settings_dict["HOST"] = "localhost"
         if UNDER_TEST == "mariadb":
-            by_name.settings_dict["HOST"] = "127.0.0.2"
+            by_name.settings_dict["HOST"] = "127.1"
         assert namespace(by_name) == namespace(default)
         by_name.close()
