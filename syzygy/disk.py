@@ -26,6 +26,7 @@ from syzygy.graph import (
     topological,
     without_replaced,
 )
+from syzygy.messages import error_line
 
 _SUFFIXES = frozenset(all_suffixes())
 
@@ -86,9 +87,9 @@ class MigrationFolder(NamedTuple):
         try:
             module = import_module(f"{self.package}.{name}")
         except Exception as error:
-            said = " ".join(f"{type(error).__name__}: {error}".split())
             raise BadMigrationError(
-                f'Migration "{self.app_label}.{name}" can\'t be imported: {said}'
+                f'Migration "{self.app_label}.{name}" can\'t be imported: '
+                f"{error_line(error)}"
             ) from error
         migration: type[Migration] | None = getattr(module, "Migration", None)
         if not (isinstance(migration, type) and issubclass(migration, Migration)):
@@ -144,10 +145,9 @@ def _find(app_config: AppConfig) -> tuple[str, tuple[str, ...]]:
         missing = getattr(error, "name", None) or "?"
         if isinstance(error, ModuleNotFoundError) and package.startswith(missing):
             return "", ()
-        said = " ".join(f"{type(error).__name__}: {error}".split())
         raise BadMigrationError(
             f'The migrations of the app "{app_config.label}" can\'t be found in '
-            f'"{package}": {said}'
+            f'"{package}": {error_line(error)}'
         ) from error
     if spec and spec.origin and spec.submodule_search_locations:
         return package, tuple(spec.submodule_search_locations)

@@ -21,6 +21,8 @@ from django.core.files import locks
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from syzygy.messages import error_text
+
 # A connection that is silent for longer is one that some firewalls forget.
 PING = 30.0
 
@@ -73,7 +75,7 @@ class _SessionLock(MigrationLock):
         try:
             is_taken = self._take(connection)
         except DatabaseError as error:
-            raise LockUnavailable(" ".join(str(error).split())) from error
+            raise LockUnavailable(error_text(error)) from error
         finally:
             if is_taken:
                 self._connection = connection

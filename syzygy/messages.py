@@ -26,6 +26,17 @@ USE = (
 )
 
 
+def error_text(error: BaseException) -> str:
+    """What an error says, in one line, for the middle of a sentence."""
+    return " ".join(str(error).split()).rstrip(".")
+
+
+def error_line(error: BaseException) -> str:
+    """The same, after the name of its class: for an error of somebody else's code."""
+    text = error_text(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 def stage_remedy(
     migration: Migration, override: Collection[str], *, can_split: bool
 ) -> str:

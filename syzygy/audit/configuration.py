@@ -13,6 +13,7 @@ from django.utils.module_loading import import_string
 from syzygy import conf
 from syzygy.audit.base import AuditRule
 from syzygy.audit.findings import Severity
+from syzygy.messages import error_line
 
 KEYS = ("IGNORE", "RULES", "MIGRATE", "FAIL_LEVEL")
 # What "migrate --pre-deploy" does about breaking findings.
@@ -107,7 +108,7 @@ def _read_rules(value: Any, found: list[conf.Problem]) -> Iterator[AuditRule]:
         except Exception as error:  # noqa: BLE001 - importing runs anybody's code
             found.append(
                 _problem(
-                    f"names the rule {path!r}, which can't be imported: {_said(error)}",
+                    f"names the rule {path!r}, which can't be imported: {error_line(error)}",
                     "Use the dotted path of a class.",
                 )
             )
@@ -133,14 +134,10 @@ def _read_rules(value: Any, found: list[conf.Problem]) -> Iterator[AuditRule]:
             except Exception as error:  # noqa: BLE001 - anybody's code, too
                 found.append(
                     _problem(
-                        f"has the rule {path!r}, which can't be made: {_said(error)}",
+                        f"has the rule {path!r}, which can't be made: {error_line(error)}",
                         "It has to take no arguments.",
                     )
                 )
-
-
-def _said(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _read_ignored(

@@ -26,6 +26,7 @@ from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage, RuleError
 from syzygy.graph import MigrationKey
 from syzygy.history import History, ModelKey
+from syzygy.messages import error_line
 from syzygy.requirements import is_opaque, operation_effects
 from syzygy.rules import Rule
 from syzygy.stages import Decision, Source, describe, skip
@@ -181,10 +182,9 @@ def _complaint(
     where = f'migration "{subject}"'
     if isinstance(subject, AuditedOperation):
         where = f'{subject.description} in migration "{subject.migration}"'
-    said = " ".join(f"{type(error).__name__}: {error}".split())
     return (
         f'The rule "{rule.code}", which is "{cls.__module__}.{cls.__qualname__}", '
-        f"fails at {where}: {said}"
+        f"fails at {where}: {error_line(error)}"
     )
 
 

@@ -26,7 +26,8 @@ from syzygy.locking import (
     lock_for,
 )
 from syzygy.management.executor import StalePlan
-from syzygy.management.reaching import MIGRATING, one_line, wait_until_readable
+from syzygy.management.reaching import MIGRATING, wait_until_readable
+from syzygy.messages import error_text
 from syzygy.staging import Plan
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ class Coordinator:
                 if attempts >= ATTEMPTS:
                     raise CommandError(
                         "The database can't be asked what is applied: "
-                        f"{one_line(error)}"
+                        f"{error_text(error)}"
                     ) from error
                 time.sleep(0.2 * attempts or RETRY)
 

@@ -10,6 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import OperationalError
 
 from syzygy.locking import is_shut
+from syzygy.messages import error_text
 
 MIGRATING = "Another process is migrating this database. Waiting for it to finish."
 
@@ -25,7 +26,7 @@ def reach(alias: str) -> None:
         if is_shut(connections[alias]):
             return
         raise CommandError(
-            f'The database "{alias}" can\'t be reached: {one_line(error)}'
+            f'The database "{alias}" can\'t be reached: {error_text(error)}'
         ) from error
 
 
@@ -46,8 +47,3 @@ def wait_until_readable(
             if not is_said:
                 say(MIGRATING)
             is_said = True
-
-
-def one_line(error: Exception) -> str:
-    """What an error says."""
-    return " ".join(str(error).split())

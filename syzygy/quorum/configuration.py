@@ -11,7 +11,8 @@ from django.utils.module_loading import import_string
 
 from syzygy.conf import OLD_QUORUM_BACKEND as OLD_SETTING
 from syzygy.conf import QUORUM_BACKEND as SETTING
-from syzygy.quorum.backends.base import QuorumBase, describe
+from syzygy.messages import error_line
+from syzygy.quorum.backends.base import QuorumBase
 
 # What there is without a setting.
 DEFAULT = "syzygy.quorum.backends.database.DatabaseQuorum"
@@ -57,7 +58,7 @@ def make_backend() -> QuorumBase:
         # Whatever a module raises when it is imported.
         raise ImproperlyConfigured(
             f'The backend "{path}" of the setting "{SETTING}" can\'t be imported: '
-            f"{describe(error)}"
+            f"{error_line(error)}"
         ) from error
     if not (isinstance(backend, type) and issubclass(backend, QuorumBase)):
         raise ImproperlyConfigured(
@@ -89,5 +90,5 @@ def _build(
     except Exception as error:
         raise ImproperlyConfigured(
             f'The backend "{path}" of the setting "{SETTING}" can\'t be made: '
-            f"{describe(error)}"
+            f"{error_line(error)}"
         ) from error

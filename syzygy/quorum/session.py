@@ -11,7 +11,8 @@ from functools import partial
 
 from syzygy.exceptions import QuorumDissolved
 from syzygy.interrupts import signal_of, watching
-from syzygy.quorum.backends.base import RosterQuorum, StoreUnavailable, describe
+from syzygy.messages import error_line
+from syzygy.quorum.backends.base import RosterQuorum, StoreUnavailable
 from syzygy.quorum.pace import HEARTBEAT, MINUTE, Pace
 from syzygy.quorum.protocol import RUNNING, Call, Participant, Verdict
 from syzygy.quorum.records import Phase, Record, decode
@@ -267,7 +268,7 @@ class Session:
         if isinstance(error, KeyboardInterrupt):
             name = signal_of(error).name
             return f"{self._record} got {name} while it applied the plan."
-        return f"{self._record} failed to apply the plan: {describe(error)}"
+        return f"{self._record} failed to apply the plan: {error_line(error)}"
 
     def _end(self, phase: Phase, detail: str = "") -> None:
         with self._turns:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 from syzygy.exceptions import QuorumDissolved
 from syzygy.interrupts import watching
-from syzygy.quorum.backends.base import QuorumBase, StoreUnavailable, describe
+from syzygy.messages import error_line
+from syzygy.quorum.backends.base import QuorumBase, StoreUnavailable
 from syzygy.quorum.session import Outcome, QuorumTimeout
 from syzygy.quorum.world import Settings, World
 
@@ -127,5 +128,5 @@ class SimpleSession:
         except Exception as error:
             # Every backend has its own.
             raise StoreUnavailable(
-                f"The backend of the quorum failed: {describe(error)}"
+                f"The backend of the quorum failed: {error_line(error)}"
             ) from error

@@ -27,10 +27,9 @@ from hypothesis import strategies as st
 
 from syzygy import Stage
 from tests.audit_helpers import audited, breaking
+from tests.cases.field_cases import AUTHOR, text, to
 from tests.cases.test_makemigrations_rolling import CASES as GENERATED
-from tests.cases.test_rehearsal_rules import CASES
-from tests.cases.test_rehearsal_rules_fields import AUTHOR, text, to
-from tests.cases.test_rehearsal_rules_fields import CASES as FIELD_CASES
+from tests.cases.test_rehearsal_rules import ALL
 from tests.command_helpers import Project
 from tests.generation_helpers import Case as GeneratedCase
 from tests.generation_helpers import as_written
@@ -42,7 +41,6 @@ from tests.services import UNDER_TEST
 pytest_plugins = ["tests.command_fixtures"]
 
 VENDORS = {"sqlite": "sqlite", "postgresql": "postgresql", "mariadb": "mysql"}
-ALL = [*CASES, *FIELD_CASES]
 # Where the two disagree, and why: the documentation has the same list.
 RELYING = "Django 5.2 itself inserts the db_default where SQLite knows no DEFAULT"
 KNOWN = (

@@ -29,7 +29,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from syzygy.rehearsal.attempts import Attempts
 from syzygy.rehearsal.findings import Action, Phase, Probe
 from syzygy.rehearsal.run import Options, rehearse
-from tests.cases.test_rehearsal_rules_fields import AUTHOR, POST, text, to
+from tests.cases.field_cases import AUTHOR, POST, text, to
 from tests.command_helpers import Project
 from tests.rehearsal_helpers import (
     BREAKS,

@@ -41,8 +41,8 @@ from django.db.models import Q
 
 from syzygy import Stage
 from syzygy.rules import catalogue
-from tests.cases import test_rehearsal_rules_fields as of_fields
-from tests.cases.test_rehearsal_rules_fields import AUTHOR, POST, text, to
+from tests.cases import field_cases
+from tests.cases.field_cases import AUTHOR, POST, text, to
 from tests.command_helpers import Project
 from tests.rehearsal_helpers import (
     BREAKS,
@@ -386,7 +386,7 @@ VALIDATE = Case(
 
 
 def test_each_rule_is_tried() -> None:
-    tried = {case.code for case in (*CASES, *of_fields.CASES, VALIDATE)}
+    tried = {case.code for case in (*CASES, *field_cases.CASES, VALIDATE)}
     elsewhere = set()
     if UNDER_TEST != "postgresql":
         elsewhere.add("remove-collation")
@@ -396,7 +396,7 @@ def test_each_rule_is_tried() -> None:
     assert not tried & set(UNSEEN)
 
 
-ALL = [*CASES, *of_fields.CASES]
+ALL = [*CASES, *field_cases.CASES]
 
 
 @pytest.mark.parametrize("code", catalogue())
@@ -422,17 +422,17 @@ def test_cases_say_what_the_catalogue_says(code: str) -> None:
             assert case.post is None
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", ALL, ids=str)
 def test_before_the_rollout(case: Case, project: Project) -> None:
     Told(case.rehearse(project, Stage.PRE_DEPLOY)).seen(case.pre, case)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", ALL, ids=str)
 def test_after_the_rollout(case: Case, project: Project) -> None:
     Told(case.rehearse(project, Stage.POST_DEPLOY)).seen(case.post, case)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.instead], ids=str)
+@pytest.mark.parametrize("case", [c for c in ALL if c.instead], ids=str)
 def test_the_way_out(case: Case, project: Project) -> None:
     Told(rehearsed(project, case.before, *case.instead)).no_breaks(case.hazards)
 

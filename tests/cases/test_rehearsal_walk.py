@@ -33,7 +33,7 @@ from hypothesis import strategies as st
 
 from syzygy import Stage
 from syzygy.rehearsal.findings import Action, Phase
-from tests.cases.test_rehearsal_rules_fields import AUTHOR, POST, text, to
+from tests.cases.field_cases import AUTHOR, POST, text, to
 from tests.command_helpers import Project
 from tests.rehearsal_helpers import (
     BREAKS,

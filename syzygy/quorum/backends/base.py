@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any
 
 from django.core.checks import CheckMessage
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -149,12 +148,6 @@ class RosterQuorum(QuorumBase):
 def key(namespace: str) -> str:
     """A namespace as something that every store takes for a key."""
     return hashlib.sha1(namespace.encode(), usedforsecurity=False).hexdigest()
-
-
-def describe(error: Any) -> str:
-    """An error of somebody else's in one line."""
-    text = " ".join(str(error).split()).rstrip(".")
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _is_positive(value: object) -> bool:

@@ -18,11 +18,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from syzygy.messages import error_line
 from syzygy.quorum.backends.base import (
     LEASE,
     RosterQuorum,
     StoreUnavailable,
-    describe,
     key,
 )
 
@@ -201,7 +201,7 @@ class CacheQuorum(RosterQuorum):
             # another connection doesn't.
             self.close()
             raise StoreUnavailable(
-                f'The cache "{self._alias}" can\'t be asked: {describe(error)}'
+                f'The cache "{self._alias}" can\'t be asked: {error_line(error)}'
             ) from error
 
     def _set(self, cache: BaseCache, name: str, value: Any) -> None:

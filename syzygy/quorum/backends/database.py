@@ -19,11 +19,11 @@ from django.db.utils import DEFAULT_DB_ALIAS
 from django.utils.connection import ConnectionDoesNotExist
 
 from syzygy.locking import is_in_memory, separate, sqlite_file
+from syzygy.messages import error_line
 from syzygy.quorum.backends.base import (
     LEASE,
     RosterQuorum,
     StoreUnavailable,
-    describe,
     key,
 )
 
@@ -158,7 +158,7 @@ class DatabaseQuorum(RosterQuorum):
             self.close()
             alias = self._alias or DEFAULT_DB_ALIAS
             raise StoreUnavailable(
-                f'The database "{alias}" can\'t be asked: {describe(error)}'
+                f'The database "{alias}" can\'t be asked: {error_line(error)}'
             ) from error
 
     def _connect(self) -> BaseDatabaseWrapper:

@@ -1,11 +1,10 @@
-"""A rehearsal finds what changes of fields break, by name, and passes what is safe."""
+"""What changes of fields do to the releases; see :mod:`.test_rehearsal_rules`."""
 
 from __future__ import annotations
 
 import uuid
 from typing import Any
 
-import pytest
 from django import VERSION
 from django.db import models
 from django.db.migrations import (
@@ -19,21 +18,15 @@ from django.db.migrations import (
 from django.db.models.functions import Length, Now
 from django.utils import timezone
 
-from syzygy import Stage
-from tests.command_helpers import Project
 from tests.rehearsal_helpers import (
     HAZARD,
     Case,
     Seen,
-    Told,
     auto,
     post,
-    rehearsed,
 )
 from tests.rules_helpers import model
 from tests.services import UNDER_TEST
-
-pytest_plugins = ["tests.command_fixtures"]
 
 STRICT: Any = {
     "on": ("postgresql", "mariadb"),
@@ -489,18 +482,3 @@ if hasattr(models, "DB_CASCADE"):
             pre=Seen("old", "Author"),
         ),
     ]
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_before_the_rollout(case: Case, project: Project) -> None:
-    Told(case.rehearse(project, Stage.PRE_DEPLOY)).seen(case.pre, case)
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_after_the_rollout(case: Case, project: Project) -> None:
-    Told(case.rehearse(project, Stage.POST_DEPLOY)).seen(case.post, case)
-
-
-@pytest.mark.parametrize("case", [c for c in CASES if c.instead], ids=str)
-def test_the_way_out(case: Case, project: Project) -> None:
-    Told(rehearsed(project, case.before, *case.instead)).no_breaks(case.hazards)
