@@ -242,10 +242,12 @@ def _literal(value: object) -> str:
 
 def environment() -> dict[str, str]:
     """What a user's process finds, rather than one of a test run."""
+    # Coverage is measured in each process on SQLite alone: that takes its time.
+    ours = ("PYTEST_", "DJANGO_", *(["COVERAGE_"] * (UNDER_TEST != "sqlite")))
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("PYTEST_", "DJANGO_"))
+        if not name.startswith(ours)
         and name not in {"PYTHONDEVMODE", "PYTHONWARNINGS"}
     }
     # Files change within one tick of the clock that bytecode is compared by.

@@ -108,7 +108,8 @@ def _read_rules(value: Any, found: list[conf.Problem]) -> Iterator[AuditRule]:
         except Exception as error:  # noqa: BLE001 - importing runs anybody's code
             found.append(
                 _problem(
-                    f"names the rule {path!r}, which can't be imported: {error_line(error)}",
+                    f"names the rule {path!r}, which can't be imported: "
+                    f"{error_line(error)}",
                     "Use the dotted path of a class.",
                 )
             )
@@ -134,7 +135,8 @@ def _read_rules(value: Any, found: list[conf.Problem]) -> Iterator[AuditRule]:
             except Exception as error:  # noqa: BLE001 - anybody's code, too
                 found.append(
                     _problem(
-                        f"has the rule {path!r}, which can't be made: {error_line(error)}",
+                        f"has the rule {path!r}, which can't be made: "
+                        f"{error_line(error)}",
                         "It has to take no arguments.",
                     )
                 )
