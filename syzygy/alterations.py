@@ -39,6 +39,14 @@ _INTEGERS = {
     "PositiveIntegerField": (0, 2**31 - 1),
     "PositiveBigIntegerField": (0, 2**63 - 1),
 }
+# Those that the database gives out.
+_AUTOMATIC = {"SmallAutoField", "AutoField", "BigAutoField"}
+# What may take the place of each other in a primary key; MySQL has no key of a TEXT.
+_KINDS_OF_KEYS = (
+    _AUTOMATIC,
+    _INTEGERS.keys() - _AUTOMATIC,
+    {"CharField", "SlugField"},
+)
 _TEXTS = {"CharField", "SlugField", "FileField", "FilePathField", "TextField"}
 # Types that take no argument which the database sees.
 _PLAIN = {
@@ -183,8 +191,7 @@ def _compare_attributes(old: AnyField, new: AnyField) -> Iterator[Rule]:
 
 
 def _compare_types(table_of: TableOf, old: AnyField, new: AnyField) -> Iterator[Rule]:
-    old_type, new_type = old.get_internal_type(), new.get_internal_type()
-    if old.primary_key != new.primary_key or (new.primary_key and old_type != new_type):
+    if _is_another_key(old, new):
         yield rules.CHANGE_PRIMARY_KEY
     elif isinstance(old, ForeignKey) and isinstance(new, ForeignKey):
         if _target(table_of, old) != _target(table_of, new):
@@ -193,21 +200,43 @@ def _compare_types(table_of: TableOf, old: AnyField, new: AnyField) -> Iterator[
             yield from _compare_constraints(is_constrained(old), is_constrained(new))
             yield from _compare_on_delete(old, new)
     else:
-        yield from _compare_ranges(column_values(old), column_values(new))
+        automatic = new.get_internal_type() in _AUTOMATIC
+        yield from _compare_ranges(
+            column_values(old), column_values(new), _OF_KEYS if automatic else _OF_TYPES
+        )
         if getattr(old, "db_collation", None) != getattr(new, "db_collation", None):
             yield rules.CHANGE_COLLATION
 
 
-def _compare_ranges(old: tuple[Any, ...], new: tuple[Any, ...]) -> Iterator[Rule]:
+def _is_another_key(old: AnyField, new: AnyField) -> bool:
+    """Whether the table gets another primary key, or one of another kind.
+
+    Where it is but of another size, Django alters the columns that refer to it as well.
+    """
+    if old.primary_key != new.primary_key:
+        return True
+    types = {old.get_internal_type(), new.get_internal_type()}
+    is_same = len(types) == 1 or any(types <= kind for kind in _KINDS_OF_KEYS)
+    return bool(new.primary_key) and not is_same
+
+
+# What it is called when a type holds more values, and when it holds fewer.
+_OF_TYPES = rules.WIDEN_TYPE, rules.NARROW_TYPE
+_OF_KEYS = rules.WIDEN_PRIMARY_KEY, rules.NARROW_PRIMARY_KEY
+
+
+def _compare_ranges(
+    old: tuple[Any, ...], new: tuple[Any, ...], names: tuple[Rule, Rule]
+) -> Iterator[Rule]:
     """Compare what `column_values` tells: a kind, then the bounds of its values."""
     if old[0] != new[0]:
         yield rules.CHANGE_TYPE
         return
     (old_low, old_high), (new_low, new_high) = old[1:], new[1:]
     if new_low < old_low or new_high > old_high:
-        yield rules.WIDEN_TYPE
+        yield names[0]
     if new_low > old_low or new_high < old_high:
-        yield rules.NARROW_TYPE
+        yield names[1]
 
 
 def column_values(field: AnyField) -> tuple[Any, ...]:

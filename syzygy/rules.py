@@ -290,6 +290,16 @@ CHANGE_TARGET = _never(
     "the foreign key can't point at two tables; use a new column",
     remedy=_NEW_COLUMN,
 )
+WIDEN_PRIMARY_KEY = _either(
+    "widen-primary-key",
+    "the database gives out the keys, and those that there are fit the wider type",
+    PRE,
+)
+NARROW_PRIMARY_KEY = _either(
+    "narrow-primary-key",
+    "the database gives out the keys, which have to fit the narrower type already",
+    POST,
+)
 CHANGE_PRIMARY_KEY = _never(
     "change-primary-key",
     "every reference to the primary key changes with it, under both releases",

@@ -33,9 +33,9 @@ Models: TypeAlias = Sequence[Operation]
 
 
 def table(name: str, options: dict[str, Any] | None = None, /, **fields: Any) -> Any:
-    """Create a model with an id and options."""
-    key = BigAutoField(primary_key=True)
-    return CreateModel(name, [("id", key), *fields.items()], dict(options or {}))
+    """Create a model with an id, unless that is among the fields, and options."""
+    fields = {"id": BigAutoField(primary_key=True), **fields}
+    return CreateModel(name, list(fields.items()), dict(options or {}))
 
 
 class Asked(NonInteractiveMigrationQuestioner):

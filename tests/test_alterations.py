@@ -418,15 +418,15 @@ def test_a_decimal_without_digits_takes_any() -> None:
 @there_and_back(
     (
         "bigger",
-        "change-primary-key",
-        "change-primary-key",
+        "widen-primary-key",
+        "narrow-primary-key",
         AutoField(primary_key=True),
         BigAutoField(primary_key=True),
     ),
     (
         "small",
-        "change-primary-key",
-        "change-primary-key",
+        "widen-primary-key",
+        "narrow-primary-key",
         SmallAutoField(primary_key=True),
         AutoField(primary_key=True),
     ),
@@ -438,11 +438,18 @@ def test_a_decimal_without_digits_takes_any() -> None:
         UUIDField(primary_key=True, default=uuid.uuid4),
     ),
     (
-        "by hand",
+        "given out or not",
         "change-primary-key",
         "change-primary-key",
         IntegerField(primary_key=True),
         AutoField(primary_key=True),
+    ),
+    (
+        "bigger, by hand",
+        "widen-type",
+        "narrow-type",
+        PositiveIntegerField(primary_key=True),
+        BigIntegerField(primary_key=True),
     ),
     (
         "becoming it",
@@ -471,6 +478,20 @@ def test_a_decimal_without_digits_takes_any() -> None:
         "narrow-type",
         char(10, primary_key=True),
         char(20, primary_key=True),
+    ),
+    (
+        "slug",
+        "state-only",
+        "state-only",
+        char(50, primary_key=True),
+        SlugField(max_length=50, primary_key=True),
+    ),
+    (
+        "no length",
+        "change-primary-key",
+        "change-primary-key",
+        char(50, primary_key=True),
+        TextField(primary_key=True),
     ),
     (
         "default",

@@ -84,6 +84,7 @@ FACTS: list[tuple[str, set[str], set[str], Operation]] = [
     ),
     ("int", {REWRITE}, {REWRITE}, alter("small", models.IntegerField(default=0))),
     ("signed", set(), {REWRITE}, alter("positive", models.IntegerField(default=0))),
+    ("key", {REWRITE}, {REWRITE}, alter("id", models.AutoField(primary_key=True))),
     ("longer", set(), set(), alter("title", text(60))),
     ("long", set(), set(), alter("long", text(400))),
     # Bytes count, of which a character may have four.
@@ -175,6 +176,42 @@ def test_mysql_alone() -> None:
         found = audited(BEFORE, step(operation), vendor="mysql")
         [title] = [each.title for each in found if each.code == REWRITE]
         assert ("unlike MariaDB" in title) == unlike
+
+
+def test_a_key_takes_what_refers_to_it_along() -> None:
+    link = models.OneToOneField("blog.author", models.CASCADE, primary_key=True)
+    before = [
+        model(
+            "Author",
+            id=models.AutoField(primary_key=True),
+            code=models.IntegerField(unique=True),
+        ),
+        model("Tag", name=text(20)),
+        model("Desk", author=link, place=text(20)),
+        model("Post", author=author(), tags=models.ManyToManyField("blog.tag")),
+        model("Shelf", desk=models.ForeignKey("blog.desk", models.CASCADE)),
+        model(
+            "Badge",
+            code=author(to_field="code"),
+            readers=models.ManyToManyField("blog.author", related_name="+"),
+        ),
+        model("Sketch", (), {"managed": False}, author=author()),
+    ]
+    widened = AlterField("author", "id", models.BigAutoField(primary_key=True))
+    [found] = audited(before, step(widened))
+    assert found.code == REWRITE
+    tables = ("badge_readers", "desk", "post", "shelf")
+    named = ", ".join(f'"blog_{table}"' for table in tables)
+    assert found.title.endswith(f"and with it that of what refers to it, in {named}")
+    assert 'default_auto_field = "django.db.models.AutoField"' in found.remedy
+
+    code = AlterField("author", "code", models.BigIntegerField(unique=True))
+    titles = [each.title for each in audited(before, step(code))]
+    assert titles[0].endswith('in "blog_badge"')
+
+    more = [model(f"M{i}", author=author()) for i in range(5)]
+    [found] = audited([*before, *more], step(widened))
+    assert found.title.endswith('"blog_m2" and 4 more')
 
 
 def test_a_default_that_varies() -> None:

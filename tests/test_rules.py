@@ -51,6 +51,8 @@ EXPECTED = {
     "narrow-type": "post",
     "change-type": "never",
     "change-target": "never",
+    "widen-primary-key": "(pre)",
+    "narrow-primary-key": "(post)",
     "change-primary-key": "never",
     "change-generated": "never",
     "change-m2m": "never",

@@ -206,6 +206,18 @@ FIELDS = [
     ),
     row("more", {"a": number()}, {"a": models.BigIntegerField()}, "pre relax_post_a"),
     row(
+        "bigger key",
+        {"id": models.AutoField(primary_key=True)},
+        {"id": models.BigAutoField(primary_key=True)},
+        "pre relax_post_id",
+    ),
+    row(
+        "smaller key",
+        {"id": models.BigAutoField(primary_key=True)},
+        {"id": models.AutoField(primary_key=True)},
+        "post tighten_post_id",
+    ),
+    row(
         "neither holds the other",
         {"a": models.PositiveBigIntegerField()},
         {"a": number()},

@@ -28,7 +28,8 @@ from syzygy.alterations import (
 )
 from syzygy.audit import remedies
 from syzygy.audit.base import AuditedOperation, AuditRule, Problem
-from syzygy.history import AnyField
+from syzygy.audit.references import referring_tables
+from syzygy.history import AnyField, ModelKey
 
 # How many bytes PostgreSQL and MySQL take for a number.
 _SIZES = {
@@ -46,6 +47,8 @@ _SIZES = {
 _VOLATILE = {"ClockTimestamp", "Random", "RandomUUID", "UUID4", "UUID7"}
 _POSTGRESQL = frozenset({"postgresql"})
 _BOTH = frozenset({"postgresql", "mysql"})
+# Of the tables that a message names.
+_MANY = 5
 _WHILE = "While the migration runs, the longer the bigger the table."
 
 
@@ -79,11 +82,7 @@ class TableRewrite(_Lock):
                 what="Both releases wait for the table: on MySQL at writing to it.",
                 when=_WHILE,
                 why=f"{reason[0].upper()}{reason[1:]}.",
-                remedy=(
-                    "Add a new column that allows NULL, back-fill it in batches, have "
-                    "the next release use it, and remove the old one after that; or "
-                    "accept it for a small table."
-                ),
+                remedy=_instead_of_rewriting(operation),
             )
 
 
@@ -227,12 +226,45 @@ def _why_rewritten(operation: AuditedOperation) -> str:
         return ""
     sizes = [_SIZES.get(field.get_internal_type()) for field in (old, new)]
     if all(sizes) and sizes[0] != sizes[1]:
-        return "the size of the number changes"
+        others = _with_others(operation, key, change.name)
+        return f"the size of the number changes{others}"
     if operation.vendor == "mysql":
         return _why_copied(operation, old, new)
     if rules.NARROW_TYPE in operation.effects and not all(sizes):
         return "each value has to fit the narrower type"
     return ""
+
+
+def _with_others(operation: AuditedOperation, key: ModelKey, name: str) -> str:
+    """What to say of the columns that refer to a field, which become as it is."""
+    tables = referring_tables(operation.history, key, name)
+    if not tables:
+        return ""
+    shown = ", ".join(f'"{table}"' for table in tables[:_MANY])
+    more = f" and {len(tables) - _MANY} more" if len(tables) > _MANY else ""
+    return f", and with it that of what refers to it, in {shown}{more}"
+
+
+def _instead_of_rewriting(operation: AuditedOperation) -> str:
+    change, key = operation.operation, operation.model
+    altered = key and isinstance(change, AlterField) and change.name
+    old = altered and key and operation.history.field(key, altered)
+    if not old or not old.primary_key:
+        return (
+            "Add a new column that allows NULL, back-fill it in batches, have the next "
+            "release use it, and remove the old one after that; or accept it for a "
+            "small table."
+        )
+    kind = f"models.{old.get_internal_type()}"
+    lines = [
+        "Accept it for small tables. Keep the keys of big ones as they are for now, "
+        "and plan a time for it at which nobody needs them:",
+        f"    {altered} = {kind}(primary_key=True)  # in the model",
+    ]
+    if kind.endswith("AutoField"):
+        everywhere = "or for the whole app, in its AppConfig"
+        lines.append(f'    default_auto_field = "django.db.{kind}"  # {everywhere}')
+    return "\n".join(lines)
 
 
 def _why_added_slowly(field: AnyField, vendor: str) -> str:

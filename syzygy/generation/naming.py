@@ -43,6 +43,7 @@ _VERBS: tuple[tuple[str, frozenset[Rule]], ...] = (
                 rules.DROP_DB_CONSTRAINT,
                 rules.DROP_NOT_NULL,
                 rules.DROP_UNIQUE,
+                rules.WIDEN_PRIMARY_KEY,
                 rules.WIDEN_TYPE,
             }
         ),
@@ -53,6 +54,7 @@ _VERBS: tuple[tuple[str, frozenset[Rule]], ...] = (
             {
                 rules.ADD_DB_CONSTRAINT,
                 rules.ADD_UNIQUE,
+                rules.NARROW_PRIMARY_KEY,
                 rules.NARROW_TYPE,
                 rules.SET_NOT_NULL,
                 rules.DROP_DB_DEFAULT,

@@ -11,6 +11,7 @@ from django.db.migrations import (
     AddField,
     AlterField,
     AlterUniqueTogether,
+    CreateModel,
     RemoveField,
     RenameField,
     RunPython,
@@ -71,6 +72,27 @@ def altered(field: Any) -> tuple[AlterField]:
 
 def with_title(field: Any, *others: Any) -> tuple[Any, ...]:
     return (*others, model("Post", number=models.IntegerField(), title=field))
+
+
+def keyed(key: Any) -> list[CreateModel]:
+    """Authors with such a key, and others that refer to it."""
+    parent = models.OneToOneField(
+        "blog.author", models.CASCADE, parent_link=True, primary_key=True
+    )
+    return [
+        model("Author", id=key(primary_key=True), name=text()),
+        model("Editor", ("blog.author",), author_ptr=parent, desk=text()),
+        model(
+            "Post",
+            author=to("author"),
+            editor=to("editor", null=True, related_name="edited"),
+            readers=models.ManyToManyField("blog.author", related_name="read"),
+        ),
+    ]
+
+
+def rekeyed(key: Any) -> tuple[AlterField]:
+    return (AlterField("author", "id", key(primary_key=True)),)
 
 
 REMOVED = (RemoveField("post", "title"),)
@@ -337,6 +359,16 @@ CASES = [
         instead=[
             auto(*added(to("editor", null=True, db_constraint=False))),
         ],
+    ),
+    # The key of a model whose rows others refer to in all ways there are.
+    Case("widen-primary-key", keyed(models.AutoField), rekeyed(models.BigAutoField)),
+    Case("narrow-primary-key", keyed(models.BigAutoField), rekeyed(models.AutoField)),
+    Case(
+        "widen-type",
+        keyed(models.IntegerField),
+        rekeyed(models.BigIntegerField),
+        post=Seen("new", "Author.id", **STRICT),
+        name="key",
     ),
     Case(
         "change-primary-key",

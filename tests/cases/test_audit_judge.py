@@ -82,44 +82,26 @@ def test_the_audit_and_the_rehearsal_agree(case: Case, stage: Stage) -> None:
     assert agrees == (f"{case}-{stage.name}" not in KNOWN), codes
 
 
-POSTS = (
-    model("Author", id=models.AutoField(primary_key=True)),
-    model(
-        "Post",
-        title=text(),
-        summary=text(null=True),
-        author=to("author", related_name="posts"),
-    ),
-)
-LATER = Stage.POST_DEPLOY
+POSTS = [model("Post", title=text(), summary=text(null=True))]
 
 
 @pytest.mark.parametrize(
-    ("operation", "stage", "expected"),
+    "operation",
     [
-        (
-            AlterField("author", "id", models.BigAutoField(primary_key=True)),
-            Stage.PRE_DEPLOY,
-            {"SZ006"},
-        ),
-        (
-            RunSQL("CREATE UNIQUE INDEX u ON blog_post (title)", RunSQL.noop),
-            LATER,
-            set(),
-        ),
-        (AlterField("post", "summary", text()), LATER, set()),
+        RunSQL("CREATE UNIQUE INDEX u ON blog_post (title)", RunSQL.noop),
+        AlterField("post", "summary", text()),
     ],
-    ids=["primary key", "sql", "rows"],
+    ids=["sql", "rows"],
 )
 def test_where_they_are_known_to_disagree(
-    operation: Operation, stage: Stage, expected: set[str], project: Project
+    operation: Operation, project: Project
 ) -> None:
     """The documentation has more of these."""
-    deployed = Deployed((operation,), stage)
+    deployed = Deployed((operation,), Stage.POST_DEPLOY)
     found = audited(POSTS, deployed.attributes, vendor=VENDORS[UNDER_TEST])
-    assert breaking(found) == expected
+    assert not breaking(found)
     rehearsal = rehearsed(project, POSTS, deployed)
-    assert bool(of(rehearsal, BREAKS)) != bool(expected), rehearsal.findings
+    assert of(rehearsal, BREAKS), rehearsal.findings
 
 
 @pytest.mark.parametrize("case", [case for case in ALL if case.instead], ids=str)
