@@ -419,6 +419,26 @@ class TestPresent:
             "here: merge or rebase first."
         )
 
+    def test_what_was_renamed(self, blog: Project) -> None:
+        commit_all(blog.path)
+        folder = blog.path / "blog/migrations"
+        (folder / "0003_more.py").rename(folder / "0003_else.py")
+        assert error(lambda: self.since(blog)) == (
+            'Migration "blog.0003_more" is at "HEAD" but not here, where '
+            '"blog.0003_else" does what "blog.0003_more" did: if it was renamed, have '
+            "it say replaces = [('blog', '0003_more')], for it is known by its old "
+            "name where it is deployed; if not, merge or rebase first."
+        )
+        text = (folder / "0003_else.py").read_text()
+        said = "    replaces = [('blog', '0003_more')]\n"
+        (folder / "0003_else.py").write_text(text + said)
+        assert self.since(blog) == [*self.ALL]
+        # Of two that are gone, one was renamed and the other one wasn't.
+        (folder / "0003_else.py").write_text(text)
+        (folder / "0002_slug.py").unlink()
+        assert error(lambda: self.since(blog)).endswith("merge or rebase first.")
+        assert "renamed" not in error(lambda: self.since(blog))
+
     def squash_part(self, project: Project) -> None:
         (project.path / "blog/migrations/0002_slug.py").unlink()
         project.migrations(

@@ -307,8 +307,38 @@ def _refuse_changed(
     for path in differing if gone else ():
         gone -= replaced_in(old[blobs[path]])
     if gone:
-        verb = _named(sorted(gone), "is", "are")
-        raise StartError(f'{verb} at "{ref}" but not here: merge or rebase first.')
+        missing = f'{_named(sorted(gone), "is", "are")} at "{ref}" but not here'
+        renamed = _renamed(own, gone, blobs, repository)
+        if renamed.keys() != gone:
+            raise StartError(f"{missing}: merge or rebase first.")
+        old_key, new_key = min(renamed.items())
+        raise StartError(
+            f'{missing}, where "{".".join(new_key)}" does what "{".".join(old_key)}" '
+            f"did: if it was renamed, have it say replaces = [{old_key!r}], for it is "
+            "known by its old name where it is deployed; if not, merge or rebase first."
+        )
+
+
+def _renamed(
+    own: Iterable[_App],
+    gone: Collection[MigrationKey],
+    blobs: dict[str, Blob],
+    repository: Repository,
+) -> dict[MigrationKey, MigrationKey]:
+    """The new names of migrations whose files do the same as those that are gone."""
+    found: dict[MigrationKey, MigrationKey] = {}
+    for app in own:
+        new = {name for name in app.folder.names if name not in app.then}
+        paths = {name: path for name, path in app.then.items() if app.key(name) in gone}
+        texts = repository.contents(blobs[path] for path in paths.values() if new)
+        for name, path in sorted(paths.items()) if new else ():
+            for other in sorted(new):
+                here = _here(repository, f"{path.rpartition('/')[0]}/{other}.py")
+                if is_same_migration(texts[blobs[path]], here):
+                    found[app.key(name)] = app.key(other)
+                    new.remove(other)
+                    break
+    return found
 
 
 def _here(repository: Repository, path: str) -> bytes | None:
