@@ -106,16 +106,19 @@ def has_column(field: AnyField) -> bool:
 
 
 def has_db_default(field: AnyField) -> bool:
-    """Whether the field has a DEFAULT in the database."""
-    return field.db_default is not NOT_PROVIDED
+    """Whether the database has a DEFAULT for the field. One of NULL is none."""
+    default = field.db_default
+    if default is NOT_PROVIDED:
+        return False
+    return getattr(default, "value", default) is not None
 
 
 def insert_may_omit(field: AnyField) -> bool:
     """Whether a release that doesn't know the field can insert rows, more than one."""
     if is_generated(field):
         return True
-    # A DEFAULT of NULL is none, and NULL is unique as often as it likes.
-    if has_db_default(field) and field.db_default is not None:
+    # NULL is unique as often as it likes.
+    if has_db_default(field):
         return not is_unique(field) or is_per_row(field.db_default)
     return bool(field.null)
 

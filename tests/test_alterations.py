@@ -247,10 +247,17 @@ def test_a_comment_is_no_concern_of_queries() -> None:
     ),
     (
         "db_default of NULL",
-        "add-db-default",
-        "drop-db-default",
+        "change-db-default",
+        "change-db-default",
         char(null=True),
         char(null=True, db_default=None),
+    ),
+    (
+        "db_default instead of NULL",
+        "add-db-default",
+        "drop-db-default",
+        char(null=True, db_default=Value(None)),
+        char(null=True, db_default="x"),
     ),
     (
         "another db_default",

@@ -186,6 +186,12 @@ FIELDS = [
     # Fields that change
     row("tight", {"a": text(null=True)}, {"a": text()}, "post tighten_post_a"),
     row(
+        "NULL as a default",
+        {"a": text(null=True, db_default="x")},
+        {"a": text(null=True, db_default=None)},
+        "post drop_db_default_post_a",
+    ),
+    row(
         "tight and filled",
         {"a": text(null=True)},
         {"a": text(db_default="x")},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from django import VERSION
 from django.db.migrations import AddField, AlterField, RunSQL
 from django.db.models import UniqueConstraint
 
@@ -37,8 +38,14 @@ _MISSED_LITTLE = {
     rules.CREATE_EXTENSION.code,
     rules.CREATE_COLLATION.code,
 }
-# SQLite enforces no length of a text and no size of a number.
+# SQLite enforces no length of a text and no size of a number. Where it knows no DEFAULT
+# in an INSERT, Django itself writes the value; newer ones leave the column out.
 _MISSED_LITTLE_ON = {"sqlite": {rules.WIDEN_TYPE.code, rules.NARROW_TYPE.code}}
+if VERSION < (6,):
+    _MISSED_LITTLE_ON["sqlite"] |= {
+        rules.ADD_DB_DEFAULT.code,
+        rules.DROP_DB_DEFAULT.code,
+    }
 
 _OLD_CANT_INSERT = {
     rules.ADD_FIELD_NOT_NULL.code,

@@ -173,7 +173,7 @@ def _weaker(old: AnyField, new: AnyField, vendor: str, keep_unique: bool) -> Any
     field = _wider(old, new, vendor)
     attributes: dict[str, Any] = {
         "null": old.null or new.null,
-        "db_default": new.db_default if has_db_default(new) else old.db_default,
+        "db_default": (old if _loses_default(old, new) else new).db_default,
         "db_index": old.db_index or new.db_index,
     }
     if isinstance(old, ForeignKey) and isinstance(new, ForeignKey):
@@ -196,6 +196,10 @@ def _weaker(old: AnyField, new: AnyField, vendor: str, keep_unique: bool) -> Any
         or (name == "db_default" and value is not getattr(field, name))
     }
     return changed(field, **kept)
+
+
+def _loses_default(old: AnyField, new: AnyField) -> bool:
+    return has_db_default(old) and not has_db_default(new)
 
 
 def _left_to_database(field: AnyField) -> bool:

@@ -191,9 +191,7 @@ def writable(model: ModelClass) -> Iterator[Any]:
 
 def _defaults_to_null(row: models.Model, name: str) -> bool:
     field: Any = next(f for f in row._meta.concrete_fields if f.attname == name)
-    return not has_db_default(field) or (
-        getattr(field.db_default, "value", field.db_default) is None
-    )
+    return not has_db_default(field)
 
 
 def _plain(value: Any) -> Any:
