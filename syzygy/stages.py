@@ -10,7 +10,7 @@ import enum
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
-from django.db.migrations import Migration
+from django.db.migrations import Migration, RunPython, RunSQL
 from django.db.migrations.operations.base import Operation
 
 from syzygy import messages, rules
@@ -101,6 +101,8 @@ class Decision(NamedTuple):
 Judgement: TypeAlias = list[tuple[Operation, Rule]]
 
 # Rules that hold for what the running release can't see.
+# How much of a text an operation is described by.
+_SHOWN = 40
 _UNSEEN = (rules.UNSEEN, rules.UNSEEN_NEEDED, rules.CREATE_MODEL)
 
 
@@ -290,11 +292,28 @@ def complain(judgement: Judgement) -> str:
 
 
 def describe(operation: Operation) -> str:
-    """What Django would say that the operation does."""
+    """What Django would say that the operation does, and which code or SQL it runs."""
     try:
-        return str(operation.describe())
+        return f"{operation.describe()}{_which(operation)}"
     except Exception:  # noqa: BLE001 - a third party's code, for a message only
         return type(operation).__name__
+
+
+def _which(operation: Operation) -> str:
+    """What tells an operation from others of which Django says the same."""
+    if type(operation).describe is RunPython.describe:
+        name = getattr(operation.code, "__name__", "")
+        return f" ({name})" if name.isidentifier() else ""
+    if type(operation).describe is RunSQL.describe:
+        sql = operation.sql
+        while isinstance(sql, list | tuple) and sql:
+            sql = sql[0]
+        # Not imported at the top: few messages are about SQL.
+        from syzygy.hosting import one_line
+
+        words = one_line(" ".join(str(sql).split()))
+        return f" ({words[:_SHOWN]}{'...' * (len(words) > _SHOWN)})" if sql else ""
+    return ""
 
 
 def _key(migration: Migration) -> MigrationKey:

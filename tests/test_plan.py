@@ -26,6 +26,7 @@ from syzygy.plan import (
     must_post_deploy_migration,
     partition_operations,
 )
+from syzygy.stages import describe
 from syzygy.staging import Plan
 from tests.graph_helpers import (
     Opaque,
@@ -572,8 +573,8 @@ def test_partition_goes_by_dependence(
 def test_partition_of_what_depends_on_what_has_to_wait(body: list[Operation]) -> None:
     with pytest.raises(AmbiguousStage) as caught:
         partition_operations(body, "a")
-    assert f'"{body[-1].describe()}" has to run before the rollout' in str(caught.value)
-    assert f'depends on "{body[0].describe()}"' in str(caught.value)
+    assert f'"{describe(body[-1])}" has to run before the rollout' in str(caught.value)
+    assert f'depends on "{describe(body[0])}"' in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -647,7 +647,7 @@ def test_rows_that_code_deletes_beside_an_operation(blog: Project) -> None:
     blog.migrations("blog", {"0002_more": source(ADD, HOOK)})
     kept = [f for f in document(blog)["findings"] if "KEEP ROWS" in f["actions"]]
     assert [f["severity"] for f in kept] == ["hazard"] * len(kept)
-    assert kept[0]["operation"] == "Raw Python operation"
+    assert kept[0]["operation"].startswith("Raw Python operation")
 
 
 def test_unique_set_with_the_primary_key(project: Project) -> None:
