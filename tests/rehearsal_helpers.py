@@ -33,11 +33,12 @@ class Deployed:
 
     operations: tuple[Operation, ...]
     stage: Stage | None = None
+    atomic: bool = True
 
     @property
     def attributes(self) -> dict[str, Any]:
         declared = {"stage": self.stage} if self.stage else {}
-        return {"operations": list(self.operations), **declared}
+        return {"operations": list(self.operations), "atomic": self.atomic, **declared}
 
 
 def pre(*operations: Operation) -> Deployed:

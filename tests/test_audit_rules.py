@@ -14,6 +14,7 @@ from django.db.migrations import (
     AddConstraint,
     AddField,
     AlterField,
+    AlterModelOptions,
     AlterUniqueTogether,
     CreateModel,
     DeleteModel,
@@ -358,6 +359,17 @@ def test_stages_of_code_that_are_known() -> None:
     policy = Policy(override={APP: Stage.PRE_DEPLOY})
     overridden = audited([], step(RunSQL("SELECT 1", "")), policy=policy, app_label=APP)
     assert not codes(overridden)
+
+
+def test_a_stage_that_state_operations_tell_is_no_assumption() -> None:
+    add = AddField("author", "note", text(null=True))
+    told = both(RunSQL("ALTER TABLE blog_author ADD note text", ""), add)
+    assert not codes(audited([AUTHOR], step(told)))
+    wrapped = SeparateDatabaseAndState([told])
+    assert not codes(audited([AUTHOR], step(wrapped)))
+    options = AlterModelOptions("author", {"ordering": ["id"]})
+    untold = both(RunSQL("SELECT 1", ""), options)
+    assert codes(audited([AUTHOR], step(untold))) == ["SZ012"]
 
 
 def test_operations_of_a_kind_that_no_rule_covers() -> None:

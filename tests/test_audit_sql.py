@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from syzygy.audit.sql_effects import changes_data, dropped_tables, effects
+from syzygy.audit.sql_effects import (
+    changes_data,
+    dropped_tables,
+    effects,
+    outside_transactions,
+)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +84,26 @@ def test_effects(sql: object, found: list[str]) -> None:
 )
 def test_data(sql: str, expected: bool) -> None:
     assert changes_data(sql) is expected
+
+
+@pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        ("CREATE UNIQUE INDEX CONCURRENTLY i ON a (b); -- x", [True]),
+        ("drop index concurrently i; DROP INDEX j", [False]),
+        (["SELECT 1", ("REINDEX TABLE CONCURRENTLY a", None)], [True]),
+        ("ALTER TABLE a DETACH PARTITION b CONCURRENTLY", [True]),
+        ("VACUUM ANALYZE a", [True]),
+        ("SET lock_timeout = 1; CREATE INDEX CONCURRENTLY i ON a (b)", [False]),
+        ("REFRESH MATERIALIZED VIEW CONCURRENTLY a", []),
+        ("SELECT 'CREATE INDEX CONCURRENTLY'; -- VACUUM", []),
+        ("CREATE INDEX i ON a (b)", []),
+        ("-- VACUUM", []),
+        (None, []),
+    ],
+)
+def test_what_takes_no_transaction(sql: object, found: list[bool]) -> None:
+    assert [is_alone for _, is_alone in outside_transactions(sql)] == found
 
 
 def test_dropped_tables() -> None:

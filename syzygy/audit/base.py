@@ -85,7 +85,7 @@ class AuditedOperation:
     stage rules that it falls under, whatever stage it declares. ``history`` has the
     models before it; it is good only while the operation is looked at. Of an operation
     with ``state_only`` no more than the state changes; one that is ``inferred`` tells
-    what code or SQL stands for that can't be read.
+    what code or SQL stands for that can't be read, which is then ``explained``.
     """
 
     migration: AuditedMigration
@@ -95,6 +95,7 @@ class AuditedOperation:
     history: History
     state_only: bool = False
     inferred: bool = False
+    explained: bool = False
 
     @property
     def stage(self) -> Stage | None:

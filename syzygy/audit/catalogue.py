@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from syzygy.audit import code_rules, lock_rules, removal_rules, stage_rules
+from syzygy.audit import (
+    code_rules,
+    lock_rules,
+    removal_rules,
+    stage_rules,
+    transaction_rules,
+)
 from syzygy.audit.base import AuditRule
 from syzygy.audit.findings import Severity
 
@@ -51,13 +57,14 @@ _CLASSES: tuple[type[AuditRule], ...] = (
     code_rules.SqlTightens,
     code_rules.SqlRewrites,
     code_rules.Irreversible,
-    code_rules.MixedTransaction,
+    transaction_rules.MixedTransaction,
     lock_rules.TableRewrite,
     lock_rules.FullScan,
     lock_rules.BlockingIndex,
     lock_rules.ForeignKeyCheck,
-    code_rules.NotAtomicOnMysql,
+    transaction_rules.NotAtomicOnMysql,
     stage_rules.NullsNotFilled,
+    transaction_rules.NeedsNoTransaction,
     code_rules.NotOfTheAncestor,
 )
 

@@ -1,25 +1,25 @@
-"""The audit's rules about code and SQL in migrations, and about transactions."""
+"""The audit's rules about code and SQL in migrations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from django.db.migrations import CreateModel, RunPython, RunSQL
+from django.db.migrations import RunPython, RunSQL
 
 from syzygy import rules
-from syzygy.audit.base import AuditedMigration, AuditedOperation, AuditRule, Problem
+from syzygy.audit.base import AuditedOperation, AuditRule, Problem
 from syzygy.audit.findings import Severity
 from syzygy.audit.stage_rules import UNTIL_APPLIED, UNTIL_GONE
 from syzygy.constants import Stage
 from syzygy.requirements import is_opaque
-from syzygy.stages import Decision, Source, describe
+from syzygy.stages import Decision, Source
 
-_DECLARE = (
+DECLARE = (
     "    from syzygy import Stage\n    stage = Stage.PRE_DEPLOY  # or Stage.POST_DEPLOY"
 )
 
 
-def _is_code(part: AuditedOperation) -> bool:
+def is_code(part: AuditedOperation) -> bool:
     """Whether it is code or SQL that nobody can read."""
     return isinstance(part.operation, RunPython | RunSQL) and any(
         map(is_opaque, part.effects)
@@ -42,9 +42,11 @@ class UnstagedCode(AuditRule):
         )
         if not is_assumed or operation.state_only or operation.inferred:
             return
+        if operation.explained:
+            return  # The stage is that of the state operations beside it.
         if getattr(operation.operation, "stage", None) is not None:
             return
-        if _is_code(operation):
+        if is_code(operation):
             yield _unstaged_code(operation)
         elif rules.UNKNOWN in operation.effects:
             yield _unstaged_stranger(operation)
@@ -63,7 +65,7 @@ def _unstaged_code(operation: AuditedOperation) -> Problem:
             "Declare the stage in the migration: pre-deploy if the running release can "
             "live with what it does, post-deploy if rows that the running release "
             f'still writes need it, too. If it isn\'t yours, "{Source.OVERRIDE.value}" '
-            f'can say it of "{operation.migration}" in the settings.\n{_DECLARE}'
+            f'can say it of "{operation.migration}" in the settings.\n{DECLARE}'
         ),
     )
 
@@ -90,7 +92,7 @@ def _unstaged_stranger(operation: AuditedOperation) -> Problem:
         remedy=(
             "Declare the stage, in the migration or in the class of the operation; or "
             'register a judge for the class (see the page "Teach it an operation"):\n'
-            f"{_DECLARE}"
+            f"{DECLARE}"
         ),
     )
 
@@ -205,99 +207,6 @@ class Irreversible(AuditRule):
                 else ["Give the operation a way back, or accept that there is none."]
             ),
         )
-
-
-class MixedTransaction(AuditRule):
-    """SZ016."""
-
-    code = "SZ016"
-    name = "backfill-with-schema-change"
-    vendors = frozenset({"postgresql"})
-    severity = Severity.WARNING
-    summary = "Rows are written in the transaction that changes the table."
-
-    def check_migration(self, migration: AuditedMigration) -> Iterator[Problem]:
-        """Report code that runs while the locks of a schema change are held."""
-        if not migration.migration.atomic:
-            return
-        code = [part for part in migration.parts if _writes_rows(part)]
-        changes = [part for part in migration.parts if _locks_table(part)]
-        if not code or not changes:
-            return
-        first, change = describe(code[0].operation), describe(changes[0].operation)
-        yield Problem(
-            title=f'"{first}" runs in one transaction with "{change}"',
-            what="Both releases wait for the table until the last row is written.",
-            when="While the migration runs.",
-            why=(
-                "The schema change locks the table until the transaction ends, which "
-                "the back-fill draws out; PostgreSQL may also refuse to alter a table "
-                "of which the same transaction has written rows."
-            ),
-            remedy=(
-                "Move the code into a migration of its own, and have that write its "
-                "rows in batches:\n"
-                "    atomic = False\n"
-                f"{_DECLARE}"
-            ),
-        )
-
-
-def _writes_rows(part: AuditedOperation) -> bool:
-    if part.state_only or not _is_code(part):
-        return False
-    if isinstance(part.operation, RunSQL):
-        from syzygy.audit.sql_effects import changes_data
-
-        return changes_data(part.operation.sql)
-    # One that is not atomic commits by itself.
-    return part.operation.atomic is not False
-
-
-def _locks_table(part: AuditedOperation) -> bool:
-    harmless = {
-        rules.UNSEEN,
-        rules.UNSEEN_NEEDED,
-        rules.CREATE_MODEL,
-        rules.UNKNOWN,
-        rules.CREATE_EXTENSION,
-    }
-    return (
-        not part.state_only
-        and not isinstance(part.operation, RunPython | RunSQL | CreateModel)
-        and any(rule.has_effect and rule not in harmless for rule in part.effects)
-    )
-
-
-class NotAtomicOnMysql(AuditRule):
-    """SZ021."""
-
-    code = "SZ021"
-    name = "half-applied-on-mysql"
-    vendors = frozenset({"mysql"})
-    severity = Severity.WARNING
-    summary = "MySQL can't undo a schema change, so a failure leaves half a migration."
-
-    def check_migration(self, migration: AuditedMigration) -> Iterator[Problem]:
-        """Report migrations of several steps where none can be undone."""
-        steps = {
-            part.position
-            for part in migration.parts
-            if not part.state_only and any(r.has_effect for r in part.effects)
-        }
-        if len(steps) < 2 or not any(map(_changes_schema, migration.parts)):
-            return
-        yield Problem(
-            title=f"{len(steps)} operations change the database in one migration",
-            what="After a failure the migration can be neither applied nor undone.",
-            when="If the second of its operations fails, or a later one.",
-            why="MySQL and MariaDB commit each change of a schema at once.",
-            remedy="Write one migration for each operation; each can be retried.",
-        )
-
-
-def _changes_schema(part: AuditedOperation) -> bool:
-    return not part.state_only and not _is_code(part)
 
 
 class NotOfTheAncestor(AuditRule):

@@ -189,11 +189,17 @@ def _complaint(
 
 
 def parts(
-    audited: AuditedMigration, position: int, operation: Operation, history: History
+    audited: AuditedMigration,
+    position: int,
+    operation: Operation,
+    history: History,
+    *,
+    explained: bool = False,
 ) -> Iterator[AuditedOperation]:
     """An operation, or what it wraps as far as that reaches the database.
 
-    Where that can't be read, its state operations tell what it stands for.
+    Where that can't be read, its state operations tell what it stands for. One that is
+    ``explained`` is wrapped by another that does so.
     """
     label = audited.migration.app_label
 
@@ -214,13 +220,17 @@ def parts(
             history,
             state_only,
             bool(inferred),
+            explained,
         )
 
     if isinstance(operation, SeparateDatabaseAndState):
         found = []
+        told = operation_effects(operation, label, history)
+        is_told = any(rule.has_effect for rule in told)
+        explained = explained or (is_told and not any(map(is_opaque, told)))
         # A branch serves to tell what is inside; the parts are looked at one by one.
         for inner, before in _walk(operation.database_operations, label, history):
-            for part in parts(audited, position, inner, before):
+            for part in parts(audited, position, inner, before, explained=explained):
                 found.append(part)
                 yield part
         known = any(

@@ -262,8 +262,8 @@ def _instead_of_rewriting(operation: AuditedOperation) -> str:
         f"    {altered} = {kind}(primary_key=True)  # in the model",
     ]
     if kind.endswith("AutoField"):
-        everywhere = "or for the whole app, in its AppConfig"
-        lines.append(f'    default_auto_field = "django.db.{kind}"  # {everywhere}')
+        lines.append("    # or, for all models of the app, in its AppConfig")
+        lines.append(f'    default_auto_field = "django.db.{kind}"')
     return "\n".join(lines)
 
 

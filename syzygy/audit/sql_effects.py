@@ -21,6 +21,8 @@ _DATA = {
     "WITH",
     "TRUNCATE",
 }
+# What may be done concurrently. Django does nothing with a materialized view.
+_INDEXING = {"ALTER", "CREATE", "DROP", "REINDEX"}
 _EXECUTING = {"DO", "EXEC", "EXECUTE"}
 # Of texts in texts, each of which is another pass.
 _DEEPEST = 3
@@ -85,22 +87,39 @@ def dropped_tables(sql: Any) -> Iterator[str]:
         yield parts[-2] if is_column and len(parts) > 1 else parts[-1]
 
 
+def outside_transactions(sql: Any) -> Iterator[tuple[str, bool]]:
+    """What PostgreSQL refuses in a transaction, and whether its text has no more."""
+    for text in texts(sql):
+        if not any(word in text.upper() for word in ("CONCURRENTLY", "VACUUM")):
+            continue
+        found = list(_split(Tokens(text, nests=True, escapes=False)))
+        for words in found:
+            if words[0] == "VACUUM":
+                yield "VACUUM", len(found) == 1
+            elif words[0] in _INDEXING and "CONCURRENTLY" in words:
+                yield "CONCURRENTLY", len(found) == 1
+
+
 def changes_data(sql: Any) -> bool:
     """Whether the text has a statement that writes rows, or code that may."""
     return any(
-        begins.word in _DATA
+        words[0] in _DATA
         for text in texts(sql)
-        for begins in _beginnings(Tokens(text, nests=True, escapes=False))
+        for words in _split(Tokens(text, nests=True, escapes=False))
     )
 
 
-def _beginnings(tokens: Iterable[Token]) -> Iterator[Token]:
-    """The first token of each statement."""
-    is_first = True
+def _split(tokens: Iterable[Token]) -> Iterator[list[str]]:
+    """The words of each statement."""
+    statement: list[str] = []
     for token in tokens:
-        if is_first:
-            yield token
-        is_first = token.word == ";"
+        if token.word != ";":
+            statement.append(token.word)
+        elif statement:
+            yield statement
+            statement = []
+    if statement:
+        yield statement
 
 
 def _read(tokens: list[Token], made: set[str]) -> Iterator[Effect]:

@@ -278,6 +278,17 @@ def test_what_nothing_fills_before_it_becomes_not_null(project: Project) -> None
     assert failure.culprit.operation is tightened.operations[0]
 
 
+@pytest.mark.skipif(UNDER_TEST != "postgresql", reason="It is about PostgreSQL.")
+@pytest.mark.parametrize("atomic", [True, False])
+def test_what_takes_no_transaction(atomic: bool, project: Project) -> None:
+    concurrently = RunSQL("CREATE INDEX CONCURRENTLY i ON blog_author (name)", "")
+    deployed = Deployed((concurrently,), Stage.PRE_DEPLOY, atomic)
+    found = audited([AUTHOR], deployed.attributes)
+    assert breaking(found) == ({"SZ023"} if atomic else set())
+    failures = of(rehearsed(project, [AUTHOR], deployed), BREAKS)
+    assert bool(failures) == atomic
+
+
 @pytest.mark.parametrize(
     ("stage", "expected"), [(Stage.PRE_DEPLOY, set()), (Stage.POST_DEPLOY, {"SZ005"})]
 )
