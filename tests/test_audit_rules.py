@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import models
+from django.db import migrations, models
 from django.db.migrations import (
     AddConstraint,
     AddField,
@@ -19,6 +19,7 @@ from django.db.migrations import (
     CreateModel,
     DeleteModel,
     RemoveField,
+    RenameField,
     RenameModel,
     RunPython,
     RunSQL,
@@ -484,6 +485,30 @@ def test_what_the_remedies_propose() -> None:
     assert "null=True" in remedy(RemoveField("note", "body"), "SZ009", "mysql")
     assert "null=True" in remedy(RemoveField("note", "key"), "SZ009")
     assert "db_constraint=False" in remedy(RemoveField("post", "author"), "SZ010")
+
+
+def test_what_is_proposed_instead_of_what_no_stage_suits() -> None:
+    """It can be pasted, and breaks nothing."""
+    post = model("Post", title=text(), author=models.ForeignKey("blog.author", CASCADE))
+    before = [AUTHOR, post]
+    to_post = models.ForeignKey("blog.post", CASCADE)
+    for operation, expected in (
+        (RenameField("post", "title", "name"), "db_column='title'"),
+        (RenameField("post", "author", "writer"), "db_column='author_id'"),
+        (RenameModel("Post", "Essay"), "table='blog_post'"),
+        (AlterField("post", "title", models.IntegerField()), "name='new_title'"),
+        (AlterField("post", "author", to_post), "name='new_author'"),
+    ):
+        found = audited(before, step(operation))
+        [finding] = [each for each in found if each.code == "SZ006"]
+        assert expected in finding.remedy
+        lines = finding.remedy.split("\n    ")[1:]
+        imports = [line for line in lines if line.startswith(("import ", "from "))]
+        names: dict[str, Any] = {"migrations": migrations, "models": models}
+        exec("\n".join(imports), names)
+        pasted = eval(f"[{' '.join(lines[len(imports) :])}]", names)
+        assert not breaking(audited(before, step(*pasted))), finding.remedy
+        assert pasted
 
 
 def test_each_migration_is_a_release_of_its_own() -> None:

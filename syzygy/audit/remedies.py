@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from django.db.migrations import AddField, AlterField
+from django.db.migrations import (
+    AddField,
+    AlterField,
+    AlterModelTable,
+    RenameField,
+    RenameModel,
+)
 from django.db.migrations.operations.base import Operation
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from syzygy.alterations import has_db_default, is_unique
+from syzygy.alterations import column_name, has_db_default, is_generated, is_unique
 from syzygy.constants import Stage
 from syzygy.history import AnyField, History, ModelKey
 
@@ -48,18 +54,16 @@ def code(*operations: Operation, stage: Stage | None = None) -> str:
     with suppress(Exception):
         for operation in operations:
             text, needed = OperationWriter(operation, indentation=0).serialize()
-            lines += _unwrapped(text).split("\n")
+            lines += text.strip().split("\n")
             imports |= {line for line in needed if line not in _USUAL}
     if not lines:
         return ""
+    if len(operations) == 1:
+        lines[-1] = lines[-1].removesuffix(",")
     if stage is not None:
         imports.add("from syzygy import Stage")
         lines.insert(0, f"stage = Stage.{stage.name}")
     return "".join(f"\n    {line}" for line in [*sorted(imports), *lines])
-
-
-def _unwrapped(text: str) -> str:
-    return text.strip().removesuffix(",")
 
 
 def in_stage(stage: Stage) -> str:
@@ -70,6 +74,36 @@ def in_stage(stage: Stage) -> str:
         "    from syzygy import Stage\n"
         f"    stage = Stage.{stage.name}"
     )
+
+
+def renamed_field(history: History, key: ModelKey, operation: RenameField) -> str:
+    """The code that renames a field, and keeps the name of its column."""
+    field = history.field(key, operation.old_name)
+    if field is None:
+        return ""
+    kept = field.clone()
+    kept.db_column = column_name(operation.old_name, field)
+    model = operation.model_name
+    return code(
+        AlterField(model, operation.old_name, kept),
+        RenameField(model, operation.old_name, operation.new_name),
+    )
+
+
+def renamed_model(history: History, key: ModelKey, operation: RenameModel) -> str:
+    """The code that renames a model, and keeps the name of its table."""
+    return code(
+        AlterModelTable(operation.old_name, history.table(key)),
+        RenameModel(operation.old_name, operation.new_name),
+    )
+
+
+def field_beside(operation: AlterField) -> str:
+    """The code that adds a field as another is to be."""
+    field = operation.field.clone()
+    if not (field.many_to_many or is_generated(field)):
+        field.null = True
+    return code(AddField(operation.model_name, f"new_{operation.name}", field))
 
 
 def safe_addition(operation: AddField, vendor: str) -> str:

@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from django import VERSION
-from django.db.migrations import AddField, AlterField, RunSQL
+from django.db.migrations import (
+    AddField,
+    AlterField,
+    RenameField,
+    RenameModel,
+    RunSQL,
+)
 from django.db.models import UniqueConstraint
 
 from syzygy import rules
@@ -195,7 +201,7 @@ class NoSafeStage(AuditRule):
                 what="One of the two releases fails at what it does with the table.",
                 when=("The running release before the rollout, the new one after it."),
                 why=f"{rule.why[0].upper()}{rule.why[1:]}.",
-                remedy=rule.remedy,
+                remedy=f"{rule.remedy}{_replacement(operation, rule)}",
                 effect=rule.code,
                 severity=Severity.WARNING if _is_loose(operation, rule) else None,
             )
@@ -322,6 +328,18 @@ def _is_loose(operation: AuditedOperation, rule: Rule) -> bool:
     return old is not None and (
         old.get_internal_type() == change.field.get_internal_type() == "DecimalField"
     )
+
+
+def _replacement(operation: AuditedOperation, rule: Rule) -> str:
+    """The code for the first of the ways out that a rule names."""
+    change, key = operation.operation, operation.model
+    if isinstance(change, RenameField) and rule is rules.RENAME_COLUMN and key:
+        return remedies.renamed_field(operation.history, key, change)
+    if isinstance(change, RenameModel) and rule is rules.RENAME_MODEL and key:
+        return remedies.renamed_model(operation.history, key, change)
+    if isinstance(change, AlterField) and rule.remedy == rules.CHANGE_TYPE.remedy:
+        return remedies.field_beside(change)
+    return ""
 
 
 def _addition(operation: AuditedOperation) -> str:
