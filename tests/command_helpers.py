@@ -255,14 +255,29 @@ def environment() -> dict[str, str]:
 
 
 class ManageServer:
-    """Starts processes quickly; see :mod:`tests.manage_server`."""
+    """Starts processes quickly; see :mod:`tests.manage_server`.
 
-    def __init__(self, folder: Path) -> None:
+    There may be another ``command`` for what does so, and other variables for it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        command: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self._stdout, self._stderr = folder / "stdout", folder / "stderr"
         self._process: subprocess.Popen[str] | None = None
+        self._command = command or (
+            str(Path(__file__).with_name("manage_server.py")),
+            f"django.db.backends.{SERVICES[UNDER_TEST].engine}.base",
+        )
+        self._variables = variables
 
-    def run(self, directory: Path, arguments: Sequence[str]) -> Result:
-        self.start(directory, arguments)
+    def run(
+        self, directory: Path, arguments: Sequence[str], script: str = "manage.py"
+    ) -> Result:
+        self.start(directory, arguments, script=script)
         return Result(
             self.wait(),
             self._stdout.read_text(encoding="utf-8"),
@@ -270,23 +285,24 @@ class ManageServer:
         )
 
     def start(
-        self, directory: Path, arguments: Sequence[str], terminal: str = ""
+        self,
+        directory: Path,
+        arguments: Sequence[str],
+        terminal: str = "",
+        script: str = "manage.py",
     ) -> None:
         """Start a process, at a terminal if one is given; then wait for it."""
         if self._process is None:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    Path(__file__).with_name("manage_server.py"),
-                    f"django.db.backends.{SERVICES[UNDER_TEST].engine}.base",
-                ],
-                env=environment(),
+                [sys.executable, *self._command],
+                env=environment() if self._variables is None else self._variables,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
             )
         order = {
             "directory": str(directory),
+            "script": script,
             "arguments": arguments,
             "stdout": str(self._stdout),
             "stderr": str(self._stderr),

@@ -2,7 +2,8 @@
 
 Each run is a process of its own, with its own output, exit code and modules, but spares
 the second that those imports take. Orders are lines of JSON on stdin, exit codes go to
-stdout. Modules named on the command line are imported as well.
+stdout; they may be for another script beside "manage.py". Modules named on the command
+line are imported as well.
 """
 
 import fcntl
@@ -12,6 +13,7 @@ import os
 import runpy
 import sys
 import termios
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -40,9 +42,10 @@ def run(order: dict[str, Any]) -> None:
         sit_at(terminal)
     else:
         write_to(order["stdout"], order["stderr"])
-    sys.argv = ["manage.py", *order["arguments"]]
+    script = order.get("script", "manage.py")
+    sys.argv = [script, *order["arguments"]]
     sys.path[0] = order["directory"]
-    runpy.run_path("manage.py", run_name="__main__")
+    runpy.run_path(script, run_name="__main__")
 
 
 def write_to(stdout: str, stderr: str) -> None:
@@ -65,8 +68,8 @@ def sit_at(terminal: str) -> None:
     os.environ["TERM"] = "dumb"
 
 
-def serve() -> None:
-    """Fork for each order."""
+def serve(run: Callable[[dict[str, Any]], None]) -> None:
+    """Fork for each order, to become the process that was ordered."""
     # Else each fork frees, when it ends, what it shares with this process, and to do so
     # copies it: more work than most orders.
     gc.collect()
@@ -84,4 +87,4 @@ def serve() -> None:
 if __name__ == "__main__":
     for module in (*COMMON, *sys.argv[1:]):
         import_module(module)
-    serve()
+    serve(run)

@@ -145,10 +145,12 @@ class SqlRewrites(AuditRule):
         """Report types that SQL text changes."""
         if not isinstance(operation.operation, RunSQL):
             return
-        from syzygy.audit.sql_effects import effects
+        from syzygy.audit.sql_effects import effects, is_known
 
         for effect in effects(operation.operation.sql):
             if effect.kind != "rewrites":
+                continue
+            if is_known(operation.history, effect.table) is None:
                 continue
             yield Problem(
                 title=(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.realworld.releases import WAGTAIL_4_1, WAGTAIL_7_0
-from tests.realworld.sites import Site, Sites
+from tests.realworld.sites import Servers, Site, Sites
 from tests.services import SERVICES
 from tests.settings import RUN
 
@@ -40,13 +40,23 @@ SQLITE = _database("sqlite")
 POSTGRESQL = _database("postgresql")
 
 
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    made = Servers(tmp_path_factory.mktemp("servers"))
+    yield made
+    made.close()
+
+
 @pytest.fixture(scope="session", params=[SQLITE, POSTGRESQL])
 def sites(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    servers: Servers,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Sites]:
     folder = tmp_path_factory.mktemp(request.param)
     prefix = f"syzygy_realworld_{RUN}_{WORKER}"
-    made = Sites(SERVICES[request.param], folder, prefix)
+    service = SERVICES[request.param]
+    made = Sites(service, servers.of(service), folder, prefix)
     yield made
     made.drop()
 
@@ -61,9 +71,9 @@ def past(sites: Sites) -> Site:
 
 @pytest.fixture(scope="session")
 def previous(sites: Sites, past: Site) -> Site:
-    """Return a site at Wagtail 7.0, without content, for tests that only look at it."""
+    """Return a site at Wagtail 7.0, with content; the tests make copies or look."""
     site = sites.new(like=past)
-    site.travel(WAGTAIL_7_0)
+    site.travel(WAGTAIL_7_0, "fill")
     return site
 
 
@@ -72,11 +82,13 @@ def plain(sites: Sites, past: Site) -> Site:
     """Return a site that Django without Syzygy has brought to the present."""
     site = sites.new(like=past)
     site.configure('INSTALLED_APPS.remove("syzygy")')
-    site.manage("migrate", "--verbosity=0")
+    modules = site.imported("migrate", "--verbosity=0")
+    assert not [name for name in modules if name.startswith("syzygy.management")]
     return site
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
+@pytest.fixture(params=[SQLITE])
+def site(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Site:
     """Return a site on an empty SQLite database."""
-    return Sites(SERVICES["sqlite"], tmp_path, "").new()
+    service = SERVICES[request.param]
+    return Sites(service, servers.of(service), tmp_path, "").new()

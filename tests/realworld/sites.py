@@ -1,4 +1,8 @@
-"""Copies of the project in ``project/``, each on a database of its own."""
+"""Copies of the project in ``project/``, each on a database of its own.
+
+Their commands are processes of their own, as in a pipeline: forks of one that has spent
+the seconds that it takes to import all of Wagtail (:mod:`.site_server`).
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,12 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.command_helpers import ManageServer
 from tests.services import Service
 
 PROJECT = Path(__file__).with_name("project")
@@ -44,6 +47,7 @@ class Site:
     path: Path
     service: Service
     database: str
+    server: ManageServer
 
     def configure(self, *lines: str) -> None:
         """Write lines at the end of the settings."""
@@ -69,11 +73,7 @@ class Site:
     def imported(self, *arguments: str) -> set[str]:
         """Run ``manage.py``; return the names of the modules that it imports."""
         # "-X importtime" leaves out what importlib.import_module() imports.
-        code = (
-            "import runpy, sys; runpy.run_path('manage.py', run_name='__main__'); "
-            "sys.stdout.write(' '.join(['', *sys.modules]))"
-        )
-        return set(self._run("-c", code, *arguments).split())
+        return set(self._run("modules.py", *arguments).split())
 
     def stages(self) -> str:
         """Return the stage of each migration, a line for each."""
@@ -122,19 +122,36 @@ class Site:
         with psycopg.connect(**self.service.address, dbname=self.database) as postgres:
             return postgres.execute(statement).fetchall()  # type: ignore[arg-type]
 
-    def _run(self, *command: str, code: int | None = 0) -> str:
-        process = subprocess.run(
-            [sys.executable, *command],
-            cwd=self.path,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        everything = f"{command}\n{process.stdout}\n{process.stderr}"
-        assert code in (None, process.returncode), everything
+    def _run(self, script: str, *arguments: str, code: int | None = 0) -> str:
+        result = self.server.run(self.path, arguments, script)
+        everything = f"{script} {arguments}\n{result.output}"
+        assert code in (None, result.returncode), everything
         assert "Traceback" not in everything, everything
-        return process.stderr if code else process.stdout
+        return result.stderr if code else result.stdout
+
+
+class Servers:
+    """Of each database's kind the process that sites are forked from."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: dict[str, ManageServer] = {}
+
+    def of(self, service: Service) -> ManageServer:
+        """The one whose models are for that kind of database."""
+        if service.name not in self._made:
+            folder = self._folder / service.name
+            project = folder / "project"
+            copy_project(project, service.database("nowhere"))
+            script = Path(__file__).with_name("site_server.py")
+            command = [str(script), str(project)]
+            self._made[service.name] = ManageServer(folder, command, environment())
+        return self._made[service.name]
+
+    def close(self) -> None:
+        """End them all."""
+        for server in self._made.values():
+            server.close()
 
 
 @dataclass
@@ -142,6 +159,7 @@ class Sites:
     """Makes sites that use one database server."""
 
     service: Service
+    server: ManageServer
     folder: Path
     prefix: str
     made: int = 0
@@ -150,21 +168,18 @@ class Sites:
         """Make a site, on an empty database or on a copy of that of another site."""
         self.made += 1
         path = self.folder / f"site_{self.made}"
-        shutil.copytree(PROJECT, path, ignore=shutil.ignore_patterns("__pycache__"))
-        if self.service.name == "sqlite":
-            site = Site(path, self.service, "db.sqlite3")
-            if like:
-                shutil.copy(like.path / like.database, path / site.database)
-        else:
-            site = Site(path, self.service, f"{self.prefix}_{self.made}")
-            template = f" TEMPLATE {like.database}" if like else ""
-            self._administer([f"CREATE DATABASE {site.database}{template}"])
+        name = f"{self.prefix}_{self.made}" if self.service.port else "db.sqlite3"
         database = self.service.database(
-            site.database if self.service.port else str(path / site.database)
+            name if self.service.port else str(path / name)
         )
         database["OPTIONS"] = OPTIONS[self.service.name]
-        site.configure(f"DATABASES = {{'default': {database!r}}}")
-        return site
+        copy_project(path, database)
+        if self.service.port:
+            template = f" TEMPLATE {like.database}" if like else ""
+            self._administer([f"CREATE DATABASE {name}{template}"])
+        elif like:
+            shutil.copy(like.path / like.database, path / name)
+        return Site(path, self.service, name, self.server)
 
     def drop(self) -> None:
         """Drop all databases."""
@@ -182,6 +197,13 @@ class Sites:
         ) as connection:
             for statement in statements:
                 connection.execute(statement)  # type: ignore[call-overload]
+
+
+def copy_project(path: Path, database: dict[str, Any]) -> None:
+    """Copy the project, and give it a database."""
+    shutil.copytree(PROJECT, path, ignore=shutil.ignore_patterns("__pycache__"))
+    with (path / "settings.py").open("a", encoding="utf-8") as file:
+        file.write(f"\nDATABASES = {{'default': {database!r}}}\n")
 
 
 def environment() -> dict[str, str]:
