@@ -42,6 +42,8 @@ How it measures:
   distance from 1, or the time for the measurement (``--seconds``) is over. In the
   verdict, "?" marks a median less than two standard errors from the target, or on the
   other side of it than that of the CPU time: only more rounds can tell.
+- Of more than one size the growth is shown, too: what a migration more costs, between
+  one size and the next. Where it stays the same, time grows linearly.
 - ``--null`` compares plain Django with plain Django: what it shows is noise. Look
   at it first: on a busy machine that is more than the targets leave room for.
 
@@ -60,6 +62,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
+from itertools import pairwise
 from math import sqrt
 from pathlib import Path
 from statistics import median, quantiles
@@ -504,6 +507,22 @@ def cells(row: Row) -> Iterator[str]:
     yield row.verdict
 
 
+def growth(rows: Iterable[Row]) -> Iterator[str]:
+    """How much longer each command takes for a migration more, a line for each."""
+    by_title: dict[str, dict[int, float]] = {}
+    for row in rows:
+        if row.cpu_ratio is not None:
+            by_title.setdefault(row.title, {})[row.migrations] = row.app
+    for title, times in by_title.items():
+        sizes = sorted(times)
+        steps = [
+            f"{larger}: {(times[larger] - times[smaller]) / (larger - smaller):.3f} ms"
+            for smaller, larger in pairwise(sizes)
+        ]
+        if steps:
+            yield f"{title}, per migration up to {', up to '.join(steps)}"
+
+
 def write_line(texts: Iterable[str]) -> None:
     """Write a line of the table, at once: the next may take a minute."""
     padded = [
@@ -550,17 +569,20 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     """Print the table; 1 if a measured command fails, 2 for wrong options."""
     options = parse()
-    rows = []
+    rows: list[Row] = []
     write_line(heading for heading, _ in COLUMNS)
     try:
         for row in run(options):
-            rows.append(asdict(row))
+            rows.append(row)
             write_line(cells(row))
     except (CommandFailed, subprocess.CalledProcessError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    for line in growth(rows):
+        sys.stdout.write(f"{line}\n")
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=2), encoding="utf-8")
+        document = json.dumps([asdict(row) for row in rows], indent=2)
+        options.json.write_text(document, encoding="utf-8")
     return 0
 
 

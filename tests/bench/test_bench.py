@@ -6,10 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from tests.bench.run import Row, growth
 
 BENCH = Path(__file__).parent
 LINTER = "django_migration_linter"
@@ -148,6 +151,17 @@ def test_benchmark_measures_everything(tmp_path: Path) -> None:
     lines = result.stdout.splitlines()[1:]
     assert [line.split()[0] for line in lines] == ["60"] * len(titles)
     assert all(title in line for title, line in zip(titles, lines, strict=True))
+
+
+def test_growth() -> None:
+    def row(migrations: int, app: float, title: str = "audit") -> Row:
+        return Row(migrations, title, rounds=1, base=1.0, app=app, cpu_ratio=1.0)
+
+    rows = [row(500, 100.0), row(2000, 400.0), row(5000, 1300.0), row(500, 1.0, "x")]
+    memory = replace(row(2000, 7.0, "x"), cpu_ratio=None)
+    assert list(growth([*rows, memory])) == [
+        "audit, per migration up to 2000: 0.200 ms, up to 5000: 0.300 ms"
+    ]
 
 
 BROKEN = "raise ImportError('broken app')"
