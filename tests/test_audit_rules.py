@@ -220,6 +220,12 @@ def test_sql_about_tables_of_no_model() -> None:
     assert "SZ013" not in codes(audited([AUTHOR], *created))
 
 
+def test_sql_about_tables_that_the_release_creates() -> None:
+    retype = RunSQL("ALTER TABLE blog_post ALTER COLUMN title TYPE text", "")
+    assert "SZ014" in codes(audited([AUTHOR, POST], step(retype)))
+    assert "SZ014" not in codes(audited([AUTHOR], step(POST), step(retype)))
+
+
 def test_the_removal_of_a_foreign_key() -> None:
     remove = step(RemoveField("post", "author"))
     assert {"SZ009", "SZ010"} <= {*codes(audited([AUTHOR, POST], remove))}
