@@ -79,7 +79,9 @@ def audit_each(
 ) -> Iterator[Finding]:
     """What the rules find in migrations that are each a release of their own."""
     for subject in subjects:
-        yield from _look(subject, history, rules, vendor, _release([subject]))
+        # What may have filled a field is in a migration of its own.
+        release = _release([subject])._replace(after_code=True)
+        yield from _look(subject, history, rules, vendor, release)
 
 
 class _Release(NamedTuple):

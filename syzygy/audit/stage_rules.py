@@ -261,10 +261,10 @@ class NullsNotFilled(AuditRule):
     code = "SZ022"
     name = "nulls-not-filled"
     severity = Severity.BREAKING
-    summary = "A new field becomes NOT NULL, and nothing fills it after the rollout."
+    summary = "A field becomes NOT NULL, and nothing fills it after the rollout."
 
     def check_operation(self, operation: AuditedOperation) -> Iterator[Problem]:
-        """Report NOT NULL on a column that the running release has left out."""
+        """Report NOT NULL on a column that the running release may have left NULL."""
         change, key = operation.operation, operation.model
         if (
             not isinstance(change, AlterField)
@@ -272,7 +272,6 @@ class NullsNotFilled(AuditRule):
             or operation.stage is not Stage.POST_DEPLOY
             or operation.state_only
             or not operation.has_rows
-            or not operation.history.is_unseen(*key, change.name)
         ):
             return
         old = operation.history.field(key, change.name)
@@ -283,22 +282,39 @@ class NullsNotFilled(AuditRule):
             return
         if audited.after_code or audited.has_code:
             return
+        is_new = operation.history.is_unseen(*key, change.name)
+        where = "" if is_new else " at a row with NULL"
         yield Problem(
-            title=f"{operation.description} fails: nothing fills it after the rollout",
-            what="The migration can't be applied.",
-            when="After the rollout, if the running release has inserted a row.",
-            why=(
-                "The same release adds the field, so the running one leaves it NULL "
-                "until it is gone. What filled it before the rollout missed these rows."
+            title=(
+                f"{operation.description} fails{where}: nothing fills it after the "
+                "rollout"
             ),
+            what="The migration can't be applied.",
+            when=f"After the rollout, if the running release has {_LEFT[is_new]}.",
+            why=_WHY_NULL[is_new],
             remedy=(
-                "Fill it after the rollout, in a migration between the two:\n"
+                "Fill it after the rollout, in a migration right before this one:\n"
                 "    from syzygy.operations import Backfill\n"
                 "    atomic = False\n"
                 "    operations = ["
                 f"Backfill({change.model_name!r}, {change.name!r}, ...)]"
             ),
+            severity=None if is_new else Severity.WARNING,
         )
+
+
+# By whether the running release doesn't know the field.
+_LEFT = {True: "inserted a row", False: "written NULL"}
+_WHY_NULL = {
+    True: (
+        "The same release adds the field, so the running one leaves it NULL until it "
+        "is gone. What filled it before the rollout missed these rows."
+    ),
+    False: (
+        "The running release may write NULL until it is gone, whatever was filled "
+        "before that."
+    ),
+}
 
 
 def _fills(field: AnyField) -> bool:
