@@ -472,6 +472,7 @@ def test_what_the_remedies_propose() -> None:
             AUTHOR,
             POST,
             model("Note", body=models.TextField(), key=text(unique=True)),
+            model("Book", pages=models.IntegerField()),
         ]
         found = audited(before, step(operation), vendor=vendor)
         return next(f.remedy for f in found if f.code == code)
@@ -494,6 +495,8 @@ def test_what_the_remedies_propose() -> None:
     assert "null=True" in remedy(RemoveField("note", "body"), "SZ009", "mysql")
     assert "null=True" in remedy(RemoveField("note", "key"), "SZ009")
     assert "db_constraint=False" in remedy(RemoveField("post", "author"), "SZ010")
+    bigger = AlterField("book", "pages", models.BigIntegerField())
+    assert "name='new_pages'" in remedy(bigger, "SZ017")
 
 
 def test_what_is_proposed_instead_of_what_no_stage_suits() -> None:

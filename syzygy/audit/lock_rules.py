@@ -245,21 +245,24 @@ def _with_others(operation: AuditedOperation, key: ModelKey, name: str) -> str:
     return f", and with it that of what refers to it, in {shown}{more}"
 
 
+_NEW_COLUMN = (
+    "Add a new column that allows NULL, back-fill it in batches, have the next release "
+    "use it, and remove the old one after that; or accept it for a small table."
+)
+
+
 def _instead_of_rewriting(operation: AuditedOperation) -> str:
     change, key = operation.operation, operation.model
-    altered = key and isinstance(change, AlterField) and change.name
-    old = altered and key and operation.history.field(key, altered)
-    if not old or not old.primary_key:
-        return (
-            "Add a new column that allows NULL, back-fill it in batches, have the next "
-            "release use it, and remove the old one after that; or accept it for a "
-            "small table."
-        )
+    if not isinstance(change, AlterField) or key is None:
+        return _NEW_COLUMN
+    old = operation.history.field(key, change.name)
+    if old is None or not old.primary_key:
+        return f"{_NEW_COLUMN}{remedies.field_beside(change)}"
     kind = f"models.{old.get_internal_type()}"
     lines = [
         "Accept it for small tables. Keep the keys of big ones as they are for now, "
         "and plan a time for it at which nobody needs them:",
-        f"    {altered} = {kind}(primary_key=True)  # in the model",
+        f"    {change.name} = {kind}(primary_key=True)  # in the model",
     ]
     if kind.endswith("AutoField"):
         lines.append("    # or, for all models of the app, in its AppConfig")
