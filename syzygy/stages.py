@@ -301,19 +301,23 @@ def describe(operation: Operation) -> str:
 
 def _which(operation: Operation) -> str:
     """What tells an operation from others of which Django says the same."""
-    if type(operation).describe is RunPython.describe:
+    text = ""
+    if isinstance(operation, RunPython):
         name = getattr(operation.code, "__name__", "")
-        return f" ({name})" if name.isidentifier() else ""
-    if type(operation).describe is RunSQL.describe:
-        sql = operation.sql
+        text = name if name.isidentifier() else ""
+    elif isinstance(operation, RunSQL):
+        sql: object = operation.sql
         while isinstance(sql, list | tuple) and sql:
             sql = sql[0]
         # Not imported at the top: few messages are about SQL.
         from syzygy.hosting import one_line
 
-        words = one_line(" ".join(str(sql).split()))
-        return f" ({words[:_SHOWN]}{'...' * (len(words) > _SHOWN)})" if sql else ""
-    return ""
+        text = one_line(" ".join(str(sql or "").split()))
+    # What has a description of its own says enough.
+    is_plain = type(operation).describe in (RunPython.describe, RunSQL.describe)
+    if not text or not is_plain:
+        return ""
+    return f" ({text[:_SHOWN]}{'...' * (len(text) > _SHOWN)})"
 
 
 def _key(migration: Migration) -> MigrationKey:

@@ -672,7 +672,8 @@ def test_an_operation_is_described_as_django_does() -> None:
 
 def test_an_operation_of_code_is_told_from_others() -> None:
     assert describe(RunPython(RunPython.noop)) == "Raw Python operation (noop)"
-    for sql in ("SELECT\n 1", [("SELECT 1", []), "SELECT 2"]):
+    several: Any = [("SELECT 1", []), "SELECT 2"]
+    for sql in ("SELECT\n 1", several):
         assert describe(RunSQL(sql)) == "Raw SQL operation (SELECT 1)"
     long = describe(RunSQL(f"SELECT '\x1b[0m', {', '.join('123456789')}"))
     assert long == r"Raw SQL operation (SELECT '\x1b[0m', 1, 2, 3, 4, 5, 6, 7, 8...)"

@@ -17,7 +17,7 @@ def referring_tables(history: History, key: ModelKey, name: str) -> list[str]:
     for target in found:
         for table, another_key in _references(history, *target):
             tables.add(table)
-            if another_key not in (None, *found):
+            if another_key is not None and another_key not in found:
                 found.append(another_key)
     return sorted(tables)
 

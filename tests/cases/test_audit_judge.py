@@ -118,6 +118,11 @@ def test_the_audit_passes_what_makemigrations_writes(case: GeneratedCase) -> Non
 # Random deployments: each change is about a field of its own, so that any number
 # of them may run before the rollout and the others after it.
 
+
+def decimal(digits: int) -> Any:
+    return models.DecimalField(max_digits=digits, decimal_places=2, null=True)
+
+
 BEFORE: Sequence[Operation] = (
     AUTHOR,
     model(
@@ -127,7 +132,7 @@ BEFORE: Sequence[Operation] = (
         default=text(db_default="x"),
         unique=text(unique=True, null=True),
         number=models.IntegerField(),
-        amount=models.DecimalField(max_digits=8, decimal_places=2, null=True),
+        amount=decimal(8),
         author=to("author", related_name="posts"),
         editor=to("author", null=True, related_name="edited"),
         left=models.IntegerField(null=True),
@@ -176,7 +181,12 @@ CHANGES: dict[str, list[Operation]] = {
         add("new_2", models.IntegerField(null=True, default=3)),
         add("new_2", LENGTH_OF_KEPT),
         CreateModel("Fresh", [("id", models.BigAutoField(primary_key=True))]),
+        add("new_2", models.IntegerField(null=True, unique=True)),
+        add("new_2", models.IntegerField(unique=True, default=3)),
+        add("new_2", models.IntegerField(null=True, default=3, db_default=None)),
+        add("new_2", models.JSONField(default=dict)),
     ],
+    "key": [AlterField("author", "id", models.AutoField(primary_key=True))],
     "plain": [
         RemoveField("post", "plain"),
         state_only(RemoveField("post", "plain")),
@@ -198,6 +208,7 @@ CHANGES: dict[str, list[Operation]] = {
         RemoveField("post", "default"),
         alter("default", text(db_default="y")),
         alter("default", text(db_default="x", null=True)),
+        alter("default", text(db_default=None, null=True)),
     ],
     "unique": [
         RemoveField("post", "unique"),
@@ -212,7 +223,12 @@ CHANGES: dict[str, list[Operation]] = {
         ),
         AddIndex("post", models.Index(fields=["number"], name="post_number")),
     ],
-    "amount": [RemoveField("post", "amount")],
+    "amount": [
+        RemoveField("post", "amount"),
+        alter("amount", decimal(10)),
+        alter("amount", decimal(6)),
+        alter("amount", models.FloatField(null=True)),
+    ],
     "author": [
         RemoveField("post", "author"),
         alter("author", to("author", null=True, related_name="posts")),
