@@ -36,17 +36,18 @@ class _Stopped(Exception):
 class Attempts:
     """Collects what goes wrong: ``failures``, and what could not be tried.
 
-    ``unprobable`` has the reasons of that, by the label of a model or a field.
+    ``unprobable`` has the reasons of that, by the label of a model or a field;
+    ``is_cautious`` says that what fails is undone by itself.
     """
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.alias = connection.alias
         self.failures: list[Failure] = []
         self.unprobable: dict[str, str] = {}
-        # Elsewhere a statement that violates a constraint fails by itself.
-        self._defers = connection.features.can_defer_constraint_checks
         self._connection = connection
-        self._has_savepoints = False
+        self.is_cautious = False
+        # Whether a statement that violates a constraint fails by itself.
+        self._is_strict = not connection.features.can_defer_constraint_checks
 
     def attempt(
         self,
@@ -61,12 +62,12 @@ class Attempts:
         has to be one of those that :meth:`together` makes.
         """
         failure = None
-        guard = _undone_on_error(self.alias) if self._has_savepoints else nullcontext()
+        guard = _undone_on_error(self.alias) if self.is_cautious else nullcontext()
         try:
             with guard:
                 result = do()
-                if self._defers and probe.action is not Action.SELECT:
-                    self._connection.check_constraints()
+                if probe.action is not Action.SELECT:
+                    self.check()
         except Unprobable as error:
             self.unprobable[error.label] = error.reason
         except Exception as error:  # noqa: BLE001 - whatever a database or a field says
@@ -78,30 +79,35 @@ class Attempts:
                 failure = Failure(probe, explain(error), severity)
         else:
             return result
-        if not self._has_savepoints:
+        if not self.is_cautious:
             raise _Stopped(failure)
         if failure:
             self.failures.append(failure)
         return None
 
+    def check(self) -> None:
+        """Raise what the database has to say of constraints that it defers."""
+        if not self._is_strict:
+            self._connection.check_constraints()
+
     def together(self, do: Callable[[], object]) -> None:
         """Make attempts, and undo in the end what is done to the database.
 
-        Most of them succeed. They need savepoints only if one doesn't: then all are
-        made again.
+        Most of them succeed. They need savepoints, and constraints that are looked at
+        when each of them is over, only if one doesn't: then all are made again.
         """
         before = len(self.failures)
         try:
-            with self._rolled_back():
+            with self._rolled_back(), self._strictly():
                 do()
         except _Stopped as stopped:
             del self.failures[before:]
-            self._has_savepoints = True
+            self.is_cautious = True
             try:
                 with self._rolled_back():
                     do()
             finally:
-                self._has_savepoints = False
+                self.is_cautious = False
             if stopped.failure and len(self.failures) == before:
                 self.failures.append(stopped.failure)
 
@@ -113,6 +119,19 @@ class Attempts:
                 transaction.set_rollback(True, using=self.alias)
         finally:
             forget_content_types()
+
+    @contextmanager
+    def _strictly(self) -> Iterator[None]:
+        """Have PostgreSQL defer nothing, rather than ask it again and again."""
+        was_strict = self._is_strict
+        if not was_strict and self._connection.vendor == "postgresql":
+            with self._connection.cursor() as cursor:
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            self._is_strict = True
+        try:
+            yield
+        finally:
+            self._is_strict = was_strict
 
 
 @contextmanager

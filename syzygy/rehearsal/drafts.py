@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import SimpleNamespace
@@ -59,7 +59,7 @@ class Draft:
     variant: Variant
     also: ModelClass | None
     number: int
-    rules: list[Rule]
+    rules: Sequence[Rule]
     forced: Collection[str] = ()
     own_nulls: bool = False
     beside: Apps | None = None
@@ -106,6 +106,13 @@ class Draft:
     def is_emptied(self, field: Any) -> bool:
         """Whether the variant leaves the field empty."""
         return self.variant is Variant.EMPTY and field.name not in self.forced
+
+    def is_emptier(self, field: Any) -> bool:
+        """Whether to leave the field empty is to have no default or sample there."""
+        may_be_empty = field.null or (field.blank and empty_values(field))
+        has_default = field.has_default() or field.has_db_default()
+        is_another = has_default or self.other(field) is not None
+        return bool(may_be_empty and is_another and not is_dated(field))
 
     def must_be_fresh(self, field: Any) -> bool:
         """Whether the field alone tells rows apart."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from syzygy.rehearsal.findings import (
     own_rows,
 )
 from syzygy.rehearsal.releases import ModelClass
-from syzygy.rehearsal.residents import Residents
+from syzygy.rehearsal.residents import Resident, Residents
 from syzygy.rehearsal.row_probes import RowProber, writable
 from syzygy.rehearsal.row_rules import counterparts
 from syzygy.rehearsal.rows import Variant
@@ -51,21 +51,10 @@ class Prober(RowProber):
         self._held: dict[ModelKey, bool] = {}
         for key in keys:
             if model := self.release.model(key):
-                self._probe_all_rows(key, model, residents)
+                self._probe_residents(key, model, residents)
                 if not is_same_schema:
                     self._probe_new_rows(key, model)
-                self._probe_residents(key, model, residents)
         return self.failures
-
-    def _probe_all_rows(
-        self, key: ModelKey, model: ModelClass, residents: Residents
-    ) -> None:
-        label = self.release.label(key)
-        # It may well be unable to read what the other release wrote.
-        guests = residents.has_of(self.other, key)
-        probe = Probe(self.release.name, label, Action.SELECT, "all rows", guests)
-        select = partial(self._select, label, model, residents, key)
-        self.together(partial(self.attempt, probe, select))
 
     def _probe_new_rows(self, key: ModelKey, model: ModelClass) -> None:
         label = self.release.label(key)
@@ -74,25 +63,91 @@ class Prober(RowProber):
         self._probe_constraints(key, label, model)
         self._probe_relations(label, model)
 
+    # Rows that are there
+
     def _probe_residents(
         self, key: ModelKey, model: ModelClass, residents: Residents
     ) -> None:
-        label = self.release.label(key)
-        for resident in residents.latest(key, self.release):
-            self.together(partial(self._probe_resident, key, label, model, resident))
+        is_alone = not (self.release.references(key) or self.other.references(key))
+        readable: list[tuple[Resident, models.Model]] = []
 
-    # Rows that are there
+        def use() -> None:
+            readable[:] = self._select_and_update(key, model, residents)
+            if is_alone:
+                self._delete_all(key, readable)
+
+        self.together(use)
+        if not is_alone:
+            # What goes along with one may be what keeps another from being deleted.
+            for resident, row in readable:
+                self.together(partial(self._delete, key, resident, row))
+
+    def _select_and_update(
+        self, key: ModelKey, model: ModelClass, residents: Residents
+    ) -> Iterator[tuple[Resident, models.Model]]:
+        """Yield those of the rows that can be read."""
+        label = self.release.label(key)
+        # It may well be unable to read what the other release wrote.
+        guests = residents.has_of(self.other, key)
+        probe = Probe(self.release.name, label, Action.SELECT, "all rows", guests)
+        rows = self.attempt(probe, partial(self._select, label, model, residents, key))
+        query = model._base_manager.using(self.alias)
+        for resident in residents.latest(key, self.release):
+            if rows is None:
+                row = self.attempt(
+                    self._probe_of(resident, label, Action.SELECT),
+                    query.filter(pk=resident.pk).first,
+                )
+            else:
+                row = rows.get(resident.pk)
+            if row is not None:
+                self.attempt(
+                    self._probe_of(resident, label, Action.UPDATE),
+                    partial(self._rows.update, row),
+                )
+                yield resident, row
+
+    def _delete_all(
+        self, key: ModelKey, readable: Sequence[tuple[Resident, models.Model]]
+    ) -> None:
+        """Delete rows to which nothing refers, at once unless that fails."""
+        if self.is_cautious:
+            for resident, row in readable:
+                self._delete(key, resident, row)
+        elif readable:
+            resident, row = readable[0]
+            query = type(row)._base_manager.using(self.alias)
+            self.attempt(
+                self._probe_of(resident, self.release.label(key), Action.DELETE),
+                query.filter(pk__in=[row.pk for _, row in readable]).delete,
+            )
+
+    def _delete(self, key: ModelKey, resident: Resident, row: models.Model) -> None:
+        self.attempt(
+            self._probe_of(resident, self.release.label(key), Action.DELETE),
+            # Django takes away the keys of what is deleted, be it undone or not.
+            lambda: self.delete(_copied(row, self.alias)),
+            # It would have deleted, or changed, what it knows to refer to the row.
+            mild=IntegrityError if self._may_be_held(key) else None,
+        )
+
+    def _probe_of(self, resident: Resident, label: str, action: Action) -> Probe:
+        guest = resident.owner != self.release.name
+        subject = own_rows(resident.owner)
+        return Probe(self.release.name, label, action, subject, guest)
 
     def _select(
         self, label: str, model: ModelClass, residents: Residents, key: ModelKey
-    ) -> None:
+    ) -> dict[Any, models.Model]:
+        """Read all rows; return them by their keys."""
         owners = {
             resident.pk: resident.owner for resident in residents.of(key, self.release)
         }
         unknown = self._unknown_fields(key, model)
         told = set()
-        for row in model._base_manager.using(self.alias).all():
-            owner = owners.get(row.pk, self.other.name)
+        rows = {row.pk: row for row in model._base_manager.using(self.alias).all()}
+        for pk, row in rows.items():
+            owner = owners.get(pk, self.other.name)
             for field in model._meta.concrete_fields:
                 if field in told or getattr(row, field.attname) is not None:
                     continue
@@ -113,35 +168,13 @@ class Prober(RowProber):
             if collation := getattr(field, "db_collation", None):
                 ordered = Collate(field.name, collation)
                 model._base_manager.using(self.alias).order_by(ordered).first()
+        return rows
 
     def _unknown_fields(self, key: ModelKey, model: ModelClass) -> set[Any]:
         """The fields for whose columns the other release writes nothing."""
         other = self.other.model(key)
         known = counterparts(model, other) if other else {}
         return {f for f in model._meta.concrete_fields if f.name not in known}
-
-    def _probe_resident(
-        self, key: ModelKey, label: str, model: ModelClass, resident: Any
-    ) -> None:
-        guest = resident.owner != self.release.name
-        subject = own_rows(resident.owner)
-
-        def probe(action: Action) -> Probe:
-            return Probe(self.release.name, label, action, subject, guest)
-
-        query = model._base_manager.using(self.alias)
-        row = self.attempt(
-            probe(Action.SELECT), lambda: query.filter(pk=resident.pk).first()
-        )
-        if row is None:
-            return
-        self.attempt(probe(Action.UPDATE), lambda: self._rows.update(row))
-        self.attempt(
-            probe(Action.DELETE),
-            lambda: self.delete(row),
-            # It would have deleted, or changed, what it knows to refer to the row.
-            mild=IntegrityError if self._may_be_held(key) else None,
-        )
 
     def _may_be_held(self, key: ModelKey) -> bool:
         """Whether the other release alone knows what may refer to a row.
@@ -293,18 +326,23 @@ class Prober(RowProber):
         if made and target:
             self.attempt(
                 Probe(self.release.name, label, Action.RELATE, field.name),
-                partial(_relate, made[0], field, target[0]),
+                partial(self._relate, made[0], field, target[0]),
             )
 
+    def _relate(self, row: models.Model, field: Any, target: models.Model) -> None:
+        manager = getattr(row, field.name)
+        manager.add(target)
+        self.check()
+        if [found.pk for found in manager.all()] != [target.pk]:
+            raise WrongError("it doesn't find what it has just added", field.name)
+        manager.remove(target)
+        if manager.all():
+            raise WrongError("it finds what it has just removed", field.name)
 
-def _relate(row: models.Model, field: Any, target: models.Model) -> None:
-    manager = getattr(row, field.name)
-    manager.add(target)
-    if [found.pk for found in manager.all()] != [target.pk]:
-        raise WrongError("it doesn't find what it has just added", field.name)
-    manager.remove(target)
-    if manager.all():
-        raise WrongError("it finds what it has just removed", field.name)
+
+def _copied(row: models.Model, alias: str) -> models.Model:
+    names = [field.attname for field in row._meta.concrete_fields]
+    return type(row).from_db(alias, names, [getattr(row, name) for name in names])
 
 
 def _problem_with_null(field: Any, *, is_lacking: bool) -> str:

@@ -17,7 +17,9 @@ from syzygy.rehearsal.releases import ModelClass, Release, key_of
 from syzygy.rehearsal.row_rules import rules_of
 from syzygy.rehearsal.rows import Rows, Variant
 
-_VARIANTS = (Variant.DEFAULTS, Variant.WIDEST, Variant.EMPTY)
+# At the least: one row alone would get by with much, such as a constant in what is to
+# be unique.
+_VARIANTS = (Variant.DEFAULTS, Variant.WIDEST)
 
 
 class Resident(NamedTuple):
@@ -71,8 +73,12 @@ class Residents:
     ) -> None:
         """Insert rows of a release; those that it can't insert, its probes tell of."""
         for key in _in_order(release, keys):
-            for variant in _VARIANTS:
-                make = partial(_make, rows, release.model(key), other, variant)
+            model: Any = release.model(key)
+            variants = [*_VARIANTS]
+            if rows.has_emptier(model, other.model(key)):
+                variants.append(Variant.EMPTY)
+            for variant in variants:
+                make = partial(_make, rows, model, other, variant)
                 for planted in self._try((release, other), rows, make, variant):
                     self._rows.append(planted)
                     self._owners.add((planted.owner, planted.key))

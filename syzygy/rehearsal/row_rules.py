@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from django.core.exceptions import FieldDoesNotExist, ValidationError
@@ -141,7 +142,9 @@ def forbids_null(constraint: Any) -> bool:
     )
 
 
-def rules_of(model: ModelClass, also: ModelClass | None = None) -> list[Rule]:
+# So many models as are in use at a time; what it keeps of others is not much.
+@lru_cache(maxsize=128)
+def rules_of(model: ModelClass, also: ModelClass | None = None) -> tuple[Rule, ...]:
     """The constraints of a model, and those of another release's class of the table."""
     found = []
     for owner in (model, *([also] if also else [])):
@@ -150,7 +153,7 @@ def rules_of(model: ModelClass, also: ModelClass | None = None) -> list[Rule]:
                 rule = rule_for(constraint, holder, model)
                 if rule.fields:
                     found.append(rule)
-    return found
+    return tuple(found)
 
 
 def rule_for(constraint: Any, holder: ModelClass, owner: ModelClass) -> Rule:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from django.apps.registry import Apps
@@ -20,7 +20,7 @@ from syzygy.rehearsal.drafts import (
     sample_for,
     written_fields,
 )
-from syzygy.rehearsal.field_values import empty_values, integer_range
+from syzygy.rehearsal.field_values import integer_range
 from syzygy.rehearsal.parents import Parents
 from syzygy.rehearsal.row_rules import (
     ModelClass,
@@ -58,16 +58,26 @@ class Rows:
         self._search = Search(connection, counter, self._parents)
 
     def variants(self, model: ModelClass) -> tuple[Variant, ...]:
-        """The variants in which rows of the model may differ."""
+        """The variants in which rows of the model differ."""
         fields = [field for field in written_fields(model) if not is_dated(field)]
         found = [Variant.DEFAULTS]
         if fields:
             found.append(Variant.WIDEST)
-        if any(f.null or (f.blank and empty_values(f)) for f in fields):
+        if self.has_emptier(model):
             found.append(Variant.EMPTY)
         if any(not getattr(field, "db_constraint", True) for field in fields):
             found.append(Variant.ORPHAN)
         return tuple(found)
+
+    def has_emptier(self, model: ModelClass, also: ModelClass | None = None) -> bool:
+        """Whether ``EMPTY`` has NULL or blank where ``DEFAULTS`` has something else.
+
+        Be it for the sake of ``also``, the other release's class of the table.
+        """
+        draft = Draft(model, Variant.EMPTY, also, 0, rules_of(model, also))
+        return any(map(draft.is_emptier, written_fields(model))) or any(
+            rule.is_foreign and forbids_null(rule.constraint) for rule in draft.rules
+        )
 
     def make(
         self,
@@ -85,7 +95,7 @@ class Rows:
         with ``beside``, that release's models, so is what it refers to. Raises
         :exc:`Unprobable` if no such row is known.
         """
-        rules = rules_of(model, also)
+        rules: Sequence[Rule] = rules_of(model, also)
         if own_nulls:
             rules = [
                 rule
@@ -181,7 +191,7 @@ class Rows:
         self,
         model: ModelClass,
         values: RowValues,
-        rules: list[Rule],
+        rules: Sequence[Rule],
         held: Collection[str],
     ) -> Draft:
         own = rules_of(model)

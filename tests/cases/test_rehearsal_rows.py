@@ -628,8 +628,10 @@ def test_orphans_refer_to_nothing() -> None:
         ({}, [Variant.DEFAULTS]),
         ({"a": IntegerField()}, [Variant.DEFAULTS, Variant.WIDEST]),
         ({"a": DateField(auto_now=True)}, [Variant.DEFAULTS]),
+        # The defaults are NULL.
+        ({"a": IntegerField(null=True)}, [Variant.DEFAULTS, Variant.WIDEST]),
         (
-            {"a": IntegerField(null=True)},
+            {"a": IntegerField(null=True, default=7)},
             [Variant.DEFAULTS, Variant.WIDEST, Variant.EMPTY],
         ),
         (
