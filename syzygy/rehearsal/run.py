@@ -32,9 +32,9 @@ from syzygy.rehearsal.findings import (
 )
 from syzygy.rehearsal.isolation import isolated
 from syzygy.rehearsal.releases import NEW, OLD, Release, changed_models
-from syzygy.rehearsal.schema import SchemaError
 from syzygy.rehearsal.scope import models_to_probe
 from syzygy.rehearsal.scratch import ScratchError, scratch_database
+from syzygy.rehearsal.standins import SchemaError, make, models_with_table
 from syzygy.rehearsal.start import (
     StartError,
     applied_in,
@@ -149,10 +149,18 @@ class _Run:
                 f"The migrations don't make models together: {explain(error)}"
             ) from error
         keys = self._choose(steps, old, new)
-        if not self._options.replay:
+        if self._options.replay:
+            alias = self._options.alias
+            make(self._connection, models_with_table(old.state, new.state, alias))
+        else:
             schema.make_tables(self._connection, old.state, self._history, new.state)
         walk = Walk(self._connection, old, new, keys, self._progress)
         walk.go(self._executor, steps, old, new)
+        self._notes += [
+            f'No migration makes the table of "{new.label(key)}", which was made here '
+            "from the model."
+            for key in sorted(walk.stood_in)
+        ]
         alone = walk.moments[0].failures + self._alone(new, walk.moments, plan)
         findings = self._conclude(walk.moments, start, steps, alone)
         moments = list(walk.moments)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any
 
-from django.db import router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
@@ -17,7 +15,8 @@ from syzygy.graph import MigrationKey
 from syzygy.history import UnrenderedState
 from syzygy.interrupts import Terminated
 from syzygy.rehearsal.attempts import explain
-from syzygy.rehearsal.releases import ModelClass, key_of, parts_of
+from syzygy.rehearsal.releases import parts_of
+from syzygy.rehearsal.standins import SchemaError, StandIns, models_with_table
 from syzygy.staging import Plan
 
 # Operations whose effect no model state shows, and which tables may need.
@@ -25,10 +24,6 @@ _BESIDE_STATE = {
     f"django.contrib.postgres.operations.{name}"
     for name in ("CreateExtension", "CreateCollation", "RemoveCollation")
 }
-
-
-class SchemaError(RuntimeError):
-    """There is no schema to start from; the message is one line for people."""
 
 
 def record(connection: BaseDatabaseWrapper, applied: Collection[MigrationKey]) -> None:
@@ -76,7 +71,7 @@ def make_tables(
                 label = migration.app_label
                 for operation in _beside_state(migration.operations):
                     operation.database_forwards(label, editor, state, state)
-            for model in _with_table(state, coming, connection.alias):
+            for model in models_with_table(state, coming, connection.alias):
                 editor.create_model(model)
     except Exception as error:
         raise SchemaError(
@@ -89,24 +84,25 @@ def make_tables(
 def replay(executor: MigrationExecutor, history: Plan) -> None:
     """Apply the migrations in ``history`` to an empty database, one after the other.
 
-    Raises :class:`SchemaError` if one of them fails.
+    Tables that they don't make are stood in for. Raises :class:`SchemaError` if one of
+    them fails.
     """
-    at = [""]
-
-    def remember(action: str, *about: Any) -> None:
-        if action == "apply_start":
-            at[:] = [f' at "{about[0]}"']
-
-    executor.progress_callback = remember
-    try:
-        executor.migrate([], plan=history)
-    except Terminated:
-        raise
-    except (Exception, SystemExit) as error:
-        raise SchemaError(
-            "The migrations that the deployment starts from can't be replayed: they "
-            f"fail{at[0]}: {explain(error)}"
-        ) from error
+    executor.recorder.ensure_schema()
+    tables = StandIns(executor.connection)
+    state = ProjectState(real_apps=executor.loader.unmigrated_apps)
+    # From here on the executor renders no more than what has changed.
+    _ = state.apps
+    for migration, _ in history:
+        try:
+            state = tables.apply(executor, state, migration)
+        except Terminated:
+            raise
+        except (Exception, SystemExit) as error:
+            raise SchemaError(
+                "The migrations that the deployment starts from can't be replayed: "
+                f'they fail at "{migration}": {explain(error)}'
+            ) from error
+    executor.check_replacements()
 
 
 def history_of(executor: MigrationExecutor, applied: Collection[MigrationKey]) -> Plan:
@@ -123,33 +119,6 @@ def _beside_state(operations: Iterable[Operation]) -> Iterator[Operation]:
         if paths & _BESIDE_STATE:
             yield operation
         yield from _beside_state(parts_of(operation))
-
-
-def _with_table(
-    state: ProjectState, coming: ProjectState, alias: str
-) -> Iterator[ModelClass]:
-    models = state.apps.get_models()
-    managed = [model for model in models if model._meta.managed]
-    tables = {model._meta.db_table for model in managed}
-    needed = {
-        field.related_model
-        for model in managed
-        for field in (*model._meta.local_fields, *model._meta.local_many_to_many)
-        if field.remote_field
-    }
-    for model in models:
-        options = model._meta
-        if not options.managed:
-            later = coming.models.get(key_of(model))
-            is_taken_over = later and later.options.get("managed", True)
-            is_needed = model in needed or is_taken_over
-            if not is_needed or options.db_table in tables:
-                continue
-        if options.proxy or options.swapped:
-            continue
-        suits = options.can_migrate(alias) or not options.managed
-        if suits and router.allow_migrate_model(alias, model):
-            yield model
 
 
 def _key(migration: Migration) -> MigrationKey:

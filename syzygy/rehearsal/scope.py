@@ -55,11 +55,11 @@ def _mentioned(
     for part in parts_of(operation):
         found |= _mentioned(part, app_label, releases)
     if isinstance(operation, RunSQL):
-        words = _words(_texts([operation.sql, operation.reverse_sql]))
+        words = words_in(texts_in([operation.sql, operation.reverse_sql]))
         for release in releases:
             found |= _with_table_in(words, release)
     elif isinstance(operation, RunPython):
-        words = _words(_strings(operation.code))
+        words = words_in(_strings(operation.code))
         for release in releases:
             for key in release.state.models:
                 if key[1] in words and (key[0] == app_label or key[0] in words):
@@ -78,17 +78,18 @@ def _with_table_in(words: Collection[str], release: Release) -> set[ModelKey]:
     return found
 
 
-def _words(texts: Iterable[str]) -> set[str]:
+def words_in(texts: Iterable[str]) -> set[str]:
+    """The words of SQL, in lower case."""
     return {word.lower() for text in texts for word in re.findall(r"\w+", text)}
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts_in(value: Any) -> Iterator[str]:
     """The texts in what ``RunSQL`` accepts: one, or several, with or without values."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | tuple):
         for each in value:
-            yield from _texts(each)
+            yield from texts_in(each)
 
 
 def _strings(function: Any) -> Iterator[str]:

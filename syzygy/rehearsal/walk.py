@@ -24,6 +24,7 @@ from syzygy.rehearsal.residents import Residents
 from syzygy.rehearsal.rows import Rows
 from syzygy.rehearsal.scope import is_opaque
 from syzygy.rehearsal.sequences import Sequences
+from syzygy.rehearsal.standins import StandIns
 from syzygy.staging import Step
 
 
@@ -48,6 +49,7 @@ class Walk:
         self._connection = connection
         self._keys = sorted(keys)
         self._progress = progress
+        self._stand_ins = StandIns(connection)
         self._residents = Residents(connection.alias)
         self._sequences = Sequences(connection, self._keys)
         numbers = count()
@@ -73,6 +75,11 @@ class Walk:
             found |= prober.unprobable
         return found
 
+    @property
+    def stood_in(self) -> set[ModelKey]:
+        """The models whose tables were made, as no migration makes them."""
+        return self._stand_ins.made
+
     def go(
         self,
         executor: MigrationExecutor,
@@ -90,6 +97,9 @@ class Walk:
             if not step.is_postponed and self.is_complete:
                 self._take(executor, step, Phase.PRE_DEPLOY, running)
         if self.is_complete:
+            if not backward:
+                postponed = [step.migration for step in steps if step.is_postponed]
+                self._stand_ins.make_for(self._state, postponed)
             # Before anything has used up keys.
             failures = list(self._sequences.lagging(coming))
             self._plant(running, coming)
@@ -134,7 +144,9 @@ class Walk:
                 # The executor reads this once, when it is made.
                 del executor.loader.applied_migrations[step.key]
             else:
-                self._state = executor.apply_migration(self._state, step.migration)
+                apply = self._stand_ins.apply
+                self._state = apply(executor, self._state, step.migration)
+                self._stand_ins.make_managed(self._state)
         except Terminated:
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raises

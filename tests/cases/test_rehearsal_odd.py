@@ -272,6 +272,64 @@ def test_table_that_migrations_take_over(project: Project) -> None:
     ]
 
 
+def stated(*operations: Operation) -> SeparateDatabaseAndState:
+    return SeparateDatabaseAndState(state_operations=list(operations))
+
+
+LEGACY = model("Legacy", (), {"managed": False}, title=text())
+BY_AUTHOR = model("Post", title=text(), author=to("author"))
+COPY_LEGACY = RunSQL("INSERT INTO blog_post (title) SELECT title FROM blog_legacy")
+KEY = {
+    "sqlite": "integer PRIMARY KEY",
+    "postgresql": "bigserial PRIMARY KEY",
+    "mariadb": "bigint PRIMARY KEY AUTO_INCREMENT",
+}[UNDER_TEST]
+BY_SQL = RunSQL(f"CREATE TABLE blog_author (id {KEY}, name varchar(20) NOT NULL)")
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [pre(UNMANAGED, MANAGED), MORE],
+        [pre(UNMANAGED), pre(MANAGED, AddField("post", "less", text(null=True)))],
+        [pre(stated(AUTHOR), BY_AUTHOR)],
+        [pre(stated(AUTHOR), stated(BY_AUTHOR))],
+        [pre(LEGACY, POST), pre(COPY_LEGACY)],
+        [pre(stated(AUTHOR)), pre(BY_SQL, POST)],
+        [pre(BY_SQL, stated(AUTHOR), BY_AUTHOR)],
+    ],
+)
+def test_replayed_tables_that_nobody_makes(
+    history: list[Deployed], project: Project
+) -> None:
+    step = auto(AddField("post", "extra", text(null=True)))
+    write(project, APP, [*history, step])
+    start = f"blog.{len(history):04}"
+    with project.active():
+        told = Told(rehearse(Options(targets=[start], replay=True)))
+    told.no_breaks()
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [auto(stated(AUTHOR), AddField("post", "author", to("author", null=True)))],
+        [auto(LEGACY, AddField("post", "legacy", to("legacy", null=True)))],
+        [post(stated(AUTHOR))],
+        [auto(BY_SQL, stated(AUTHOR))],
+    ],
+)
+def test_pending_tables_that_nobody_makes(
+    steps: list[Deployed], project: Project
+) -> None:
+    told = Told(rehearsed(project, [POST], *steps))
+    assert told.rehearsal.complete, told.text
+    assert not told.rehearsal.count(BREAKS), told.text
+    is_made = all(BY_SQL not in step.operations for step in steps)
+    assert bool(told.rehearsal.notes) == is_made
+    assert ("No migration makes the table of" in told.text) == is_made
+
+
 def test_table_that_is_another_one_s(project: Project) -> None:
     """As models of a table for reading are."""
     view = model("View", (), {"managed": False, "db_table": "blog_post"}, title=text())
