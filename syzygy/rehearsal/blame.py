@@ -6,9 +6,17 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from django.db.migrations import CreateModel, DeleteModel, RenameModel
+from django.db.migrations import (
+    AddField,
+    CreateModel,
+    DeleteModel,
+    RemoveConstraint,
+    RemoveField,
+    RenameModel,
+)
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.fields import FieldOperation
+from django.db.migrations.operations.models import AlterTogetherOptionOperation
 from django.db.migrations.state import ProjectState
 from django.db.models import ForeignKey
 
@@ -54,7 +62,7 @@ def suspects(start: ProjectState, steps: Iterable[Step]) -> list[Suspect]:
                 models,
                 frozenset(_targets(operation, label, history)),
                 frozenset(before),
-                _fields(operation),
+                _fields(operation, label, history),
             )
             history.advance(operation, label)
             after = map(history.table, models)
@@ -81,6 +89,13 @@ def find_culprit(
     )
 
 
+def may_lose_rows(suspect: Suspect) -> bool:
+    """Whether it does more than to make room for values."""
+    adding = (DeleteModel, RemoveField) if suspect.step.backward else _ADDING
+    return not isinstance(suspect.operation, adding)
+
+
+_ADDING = (AddField, CreateModel)
 # Those that make or remove references, with the fields or the models that have them.
 _WITH_REFERENCES = (FieldOperation, CreateModel, DeleteModel, RenameModel)
 
@@ -109,6 +124,7 @@ def _weight(
         is_near and _is_apt(rule, failure) and _is_unsafe(rule, suspect),
         is_near and _is_unsafe(rule, suspect),
         is_near and _is_apt(rule, failure),
+        is_near and rule is not None and rule.has_effect,
         key in suspect.models,
         key in suspect.targets,
         # What tells nothing of what it does may have done anything.
@@ -194,7 +210,7 @@ def _targets(operation: Operation, label: str, history: History) -> Iterable[Mod
     fields: list[tuple[ModelKey, Any]] = []
     for key in touched_models(operation, label) or ():
         if model := history.models.get(key):
-            names = _fields(operation) or model.fields
+            names = _fields(operation, label, history) or model.fields
             fields += [(key, model.fields.get(name)) for name in names]
         if field := getattr(operation, "field", None):
             fields.append((key, field))
@@ -205,7 +221,7 @@ def _targets(operation: Operation, label: str, history: History) -> Iterable[Mod
             yield history.related(key, field)
 
 
-def _fields(operation: Operation) -> tuple[str, ...]:
+def _fields(operation: Operation, label: str, history: History) -> tuple[str, ...]:
     """The names of the fields that an operation is about, if it is about some."""
     if old_name := getattr(operation, "old_name", None):
         new_name = getattr(operation, "new_name", "")
@@ -214,9 +230,8 @@ def _fields(operation: Operation) -> tuple[str, ...]:
         return (str(getattr(operation, "name", "")),)
     if constraint := getattr(operation, "constraint", None):
         return tuple(sorted(constraint_fields(constraint)))
-    together = getattr(operation, "option_value", None) or ()
-    if together:
-        return tuple(sorted({name for names in together for name in names}))
+    if isinstance(operation, RemoveConstraint | AlterTogetherOptionOperation):
+        return tuple(sorted(_fields_of_options(operation, label, history)))
     if hasattr(operation, "model_name") and hasattr(operation, "model_name_lower"):
         name = getattr(operation, "name", None)
         is_field = type(operation).__name__.endswith("Field")
@@ -224,3 +239,21 @@ def _fields(operation: Operation) -> tuple[str, ...]:
     if order := getattr(operation, "order_with_respect_to", None):
         return (order, "_order")
     return ()
+
+
+def _fields_of_options(
+    operation: RemoveConstraint | AlterTogetherOptionOperation,
+    label: str,
+    history: History,
+) -> set[str]:
+    """The fields of what an operation removes from the options of a model, or adds."""
+    if isinstance(operation, RemoveConstraint):
+        model = history.models.get((label, operation.model_name_lower))
+        constraints = model.options.get("constraints", ()) if model else ()
+        return set().union(
+            *(constraint_fields(c) for c in constraints if c.name == operation.name)
+        )
+    model = history.models.get((label, operation.name_lower))
+    before = model.options.get(operation.option_name) if model else ()
+    sets = {tuple(names) for names in before or ()}
+    return {name for names in sets ^ set(operation.option_value) for name in names}

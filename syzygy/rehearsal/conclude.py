@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 from django.db.migrations import Migration
 
 from syzygy.history import ModelKey
-from syzygy.rehearsal.blame import Suspect, find_culprit
+from syzygy.rehearsal.blame import Suspect, find_culprit, may_lose_rows
 from syzygy.rehearsal.findings import (
     NULL,
     Action,
@@ -152,13 +152,17 @@ def _culprit(
         )
     if failure.probe.subject == NULL:
         return find_culprit(failure, _key(failure), among)
+    if failure.probe.action is Action.KEEP:
+        among = [suspect for suspect in among if may_lose_rows(suspect)] or among
     is_running = failure.probe.release in moments[0].point.releases
     if failure.migration is not None:
         migration = failure.migration
     elif not is_running:
         migration = _mended_by(failure, moments, position) or migration
     if migration is not None:
-        among = [suspect for suspect in among if suspect.step.migration is migration]
+        near = [suspect for suspect in among if suspect.step.migration is migration]
+        if near or failure.probe.action is not Action.KEEP:
+            among = near
     return find_culprit(failure, _key(failure), among)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.db.migrations import RemoveField
+
 from syzygy.constants import Stage
 from syzygy.rehearsal.findings import NEXT_KEY, Action, Culprit, Failure
 from syzygy.rehearsal.row_rules import forbids_null
@@ -45,6 +47,13 @@ def way_out(culprit: Culprit, failure: Failure) -> str:
     rule = culprit.rule
     if failure.probe.action is Action.MIGRATE:
         return _mend(culprit)
+    if failure.probe.action is Action.KEEP and isinstance(
+        culprit.operation, RemoveField
+    ):
+        return (
+            "Copy the values to where the new release looks for them before the field "
+            "goes, and again what the running release writes meanwhile."
+        )
     if failure.probe.subject == NEXT_KEY:
         return (
             "Reset the sequence where the rows with keys of their own are inserted: "

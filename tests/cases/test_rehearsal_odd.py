@@ -15,8 +15,10 @@ from django.db.migrations import (
     AddIndex,
     AlterField,
     AlterModelOptions,
+    AlterUniqueTogether,
     CreateModel,
     DeleteModel,
+    RemoveConstraint,
     RemoveField,
     RenameModel,
     RunPython,
@@ -114,6 +116,60 @@ def test_what_refers_to_rows_that_go_along(project: Project) -> None:
     for finding in told.rehearsal.findings:
         assert finding.culprit
         assert finding.culprit.operation is review, told.text
+
+
+BOOK = CreateModel(
+    "Book",
+    [
+        (
+            "author_ptr",
+            models.OneToOneField(
+                "blog.author", models.CASCADE, parent_link=True, primary_key=True
+            ),
+        ),
+        ("title", text()),
+    ],
+    bases=("blog.author",),
+)
+
+
+def test_field_that_moves_to_a_parent(project: Project) -> None:
+    """What is lost is lost with the column that goes, not with the new one."""
+    gone = RemoveField("book", "title")
+    added = AddField("author", "title", text(default=""))
+    told = Told(rehearsed(project, [AUTHOR, BOOK], post(gone), post(added)))
+    (lost,) = [f for f in told.rehearsal.findings if Action.KEEP in f.actions]
+    assert lost.culprit
+    assert lost.culprit.operation is gone, told.text
+    assert "Copy the values" in lost.way_out
+
+
+NUMBERED = model("Post", number=models.IntegerField(), title=text(), body=text())
+UNIQUE = models.UniqueConstraint(fields=["number"], name="unique_number")
+
+
+@pytest.mark.parametrize(
+    ("made", "dropped"),
+    [
+        (AddConstraint("post", UNIQUE), RemoveConstraint("post", "unique_number")),
+        (
+            AlterUniqueTogether("post", {("number", "title")}),
+            AlterUniqueTogether("post", set()),
+        ),
+    ],
+    ids=["constraint", "unique_together"],
+)
+def test_upsert_on_what_is_dropped(
+    made: Operation, dropped: Operation, project: Project
+) -> None:
+    """Not what changes nothing in the database."""
+    stated = AlterModelOptions("post", {"ordering": ["title"]})
+    told = Told(rehearsed(project, [NUMBERED, made], pre(stated, dropped)))
+    (finding,) = told.rehearsal.findings
+    assert finding.actions == (Action.UPSERT,)
+    assert finding.culprit
+    assert finding.culprit.operation is dropped, told.text
+    assert "number" in finding.field
 
 
 def kind_of_post(apps: Any = None, schema_editor: Any = None) -> Any:
