@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,6 +24,7 @@ from syzygy.rehearsal.row_rules import (
     is_automatic,
     lineage,
     parent_links,
+    remembered,
 )
 from syzygy.rehearsal.values import Unprobable, label_of, sample, widest
 
@@ -65,20 +65,15 @@ class Draft:
     beside: Apps | None = None
     values: RowValues = dataclasses.field(default_factory=dict)
 
-    @cached_property
-    def _others(self) -> dict[str, Any]:
-        return counterparts(self.model, self.also) if self.also else {}
-
     def counterpart(self, field: Any) -> Any:
         """The other release's field for the column, if there is one."""
-        return self._others.get(field.name)
+        others = counterparts(self.model, self.also) if self.also else {}
+        return others.get(field.name)
 
     def other(self, field: Any) -> Any:
         """The other release's field for the column, if it isn't defined the same."""
-        other = self.counterpart(field)
-        if other is None or field.deconstruct()[1:] == other.deconstruct()[1:]:
-            return None
-        return other
+        others = _redefined(self.model, self.also) if self.also else {}
+        return others.get(field.name)
 
     def may_be_null(self, field: Any) -> bool:
         """Whether the field takes NULL, in both releases unless one is enough."""
@@ -120,6 +115,16 @@ class Draft:
             rule.is_plainly_unique and rule.compared == {field.name}
             for rule in self.rules
         )
+
+
+@remembered
+def _redefined(model: ModelClass, other: ModelClass) -> Mapping[str, Any]:
+    """Of the other class's fields those that aren't defined like the model's."""
+    return {
+        name: field
+        for name, field in counterparts(model, other).items()
+        if model._meta.get_field(name).deconstruct()[1:] != field.deconstruct()[1:]
+    }
 
 
 def written_fields(model: ModelClass) -> list[Any]:

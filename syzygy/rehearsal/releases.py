@@ -118,7 +118,7 @@ class Release:
         if options.swapped:
             return f'it is swapped out for "{options.swapped}"'
         if options.proxy:
-            return f'it is a proxy of "{_label_behind(model)}", which is probed'
+            return f'it is a proxy of "{_label_behind(model)}", which has the table'
         if not options.managed:
             return "it is unmanaged, so no migration makes its table"
         if not options.can_migrate(self.alias):

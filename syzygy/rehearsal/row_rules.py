@@ -142,8 +142,11 @@ def forbids_null(constraint: Any) -> bool:
     )
 
 
-# So many models as are in use at a time; what it keeps of others is not much.
-@lru_cache(maxsize=128)
+# As many models as are in use at a time; what is kept of others is not much.
+remembered = lru_cache(maxsize=128)
+
+
+@remembered
 def rules_of(model: ModelClass, also: ModelClass | None = None) -> tuple[Rule, ...]:
     """The constraints of a model, and those of another release's class of the table."""
     found = []
@@ -208,7 +211,8 @@ def is_automatic(field: Any) -> bool:
     )
 
 
-def counterparts(model: ModelClass, other: ModelClass) -> dict[str, Any]:
+@remembered
+def counterparts(model: ModelClass, other: ModelClass) -> Mapping[str, Any]:
     """The other class's fields for the same columns, by the names of the model's."""
     by_column = {_column(field): field for field in other._meta.concrete_fields}
     return {

@@ -8,6 +8,8 @@
 - ``config``: settings that are the same but for the ``INSTALLED_APPS`` (``plain``,
   ``null`` which is the same again, ``with_syzygy``, ``with_linter`` which has
   django-migration-linter) and ``MIGRATION_STAGES_BASELINE`` (``with_baseline``);
+- ``proxies``: an app with one migration, which makes a proxy of another app's model, so
+  that no table changes; it is in the settings ``proxies`` and ``with_syzygy_proxies``;
 - ``migrated.sqlite3``, on which everything is applied, and ``pending.sqlite3``, on
   which the newest migrations aren't, pre-deploy ones and then post-deploy ones;
 - ``latest.sqlite3``, for commands that read no more of a database than what is applied:
@@ -69,6 +71,35 @@ SETTINGS = """\
 from config.base import *
 
 INSTALLED_APPS = [{extra}*PROJECT_APPS]
+"""
+PROXY_MODEL = """\
+from {label}.models import {model}
+
+
+class Proxy({model}):
+    class Meta:
+        proxy = True
+"""
+PROXY_MIGRATION = """\
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+
+    initial = True
+
+    dependencies = [
+        ({label!r}, {latest!r}),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name='Proxy',
+            fields=[],
+            options={{'proxy': True, 'indexes': [], 'constraints': []}},
+            bases=({base!r},),
+        ),
+    ]
 """
 
 KEY = (
@@ -522,12 +553,28 @@ def write_project(
             ),
         },
     )
+    _write(directory, _proxies(history.apps[0]))
     _make_database(directory / "migrated.sqlite3", history, history.models(), 0)
     _make_database(
         directory / "pending.sqlite3", history, history.models_before_pending, pending
     )
     shutil.copy(directory / "pending.sqlite3", directory / "latest.sqlite3")
     _record(directory / "latest.sqlite3", history.order[-pending:-1])
+
+
+def _proxies(app: App) -> dict[str, str]:
+    """An app whose migration touches no model that has a table of its own."""
+    model = app.models[0].name
+    told = {"label": app.label, "latest": app.migrations[-1], "model": model}
+    base = f"{app.label}.{model.lower()}"
+    return {
+        "proxies/__init__.py": "",
+        "proxies/models.py": PROXY_MODEL.format(**told),
+        "proxies/migrations/__init__.py": "",
+        "proxies/migrations/0001_initial.py": PROXY_MIGRATION.format(base=base, **told),
+        "config/proxies.py": SETTINGS.format(extra='"proxies", '),
+        "config/with_syzygy_proxies.py": SETTINGS.format(extra='"syzygy", "proxies", '),
+    }
 
 
 def _common_files(history: History) -> dict[str, str]:

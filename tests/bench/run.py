@@ -19,7 +19,9 @@ check    ``check``: its extra time, to importing the migration modules    1.20
          its extra peak memory, to that of importing them                 1.20
          all its time, with a baseline but for the newest 50 migrations   1.05
          all its peak memory, with that baseline                          1.05
-rehearse ``rehearse`` of one pending migration, to ``migrate --plan``     3.00
+rehearse ``rehearse`` of one pending migration, to ``migrate --plan``:
+         of one that touches no model to probe, so all but the probes     3.00
+         of one that does, with its probes                                none
 audit    ``check_migrations --all``, to ``migrate --plan``                1.50
 lint     ``check_migrations`` of what is pending, to ``lintmigrations``   1.00
          of django-migration-linter, where that is installed
@@ -105,13 +107,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A pair of figures whose ratio ``target`` limits.
+    """A pair of figures whose ratio ``target`` limits, if there is one.
 
     ``pair`` makes it of one round's wall times, CPU times or memory by variant.
     """
 
     title: str
-    target: float
+    target: float | None
     pair: Callable[[Figures], tuple[float, float]]
     quantity: str = "wall"
 
@@ -153,6 +155,11 @@ def with_app(of: Figures) -> tuple[float, float]:
 def with_baseline(of: Figures) -> tuple[float, float]:
     """The same with the baseline in the settings."""
     return of["baseline"], of["plain"]
+
+
+def with_probes(of: Figures) -> tuple[float, float]:
+    """A rehearsal that has something to probe, and ``migrate --plan``."""
+    return of["probing"], of["plain"]
 
 
 def extra(of: Figures) -> tuple[float, float]:
@@ -219,10 +226,15 @@ MEASUREMENTS = {
         {
             "plain": Command(
                 ("manage.py", "migrate", "--plan"),
-                database="latest",
+                "proxies",
                 expected="Planned operations",
             ),
             "app": Command(
+                ("manage.py", "rehearse"),
+                "with_syzygy_proxies",
+                expected="old and new  0 models, ok",
+            ),
+            "probing": Command(
                 ("manage.py", "rehearse"),
                 "with_syzygy",
                 database="latest",
@@ -230,7 +242,10 @@ MEASUREMENTS = {
                 may_find=True,
             ),
         },
-        (Comparison("rehearse / migrate --plan", 3.0, with_app),),
+        (
+            Comparison("rehearse but for probes / plan", 3.0, with_app),
+            Comparison("rehearse with probes / plan", None, with_probes),
+        ),
     ),
     "audit": Measurement(
         {
@@ -352,10 +367,15 @@ def _name(command: Command) -> str:
 
 def as_null(measurement: Measurement) -> Measurement:
     """The same measurement of plain Django in the place of the app."""
+    plain = measurement.commands["plain"]
     commands = {
         name: replace(
-            measurement.commands["plain"] if name == "app" else command,
-            settings="plain" if command.settings == "plain" else "null",
+            plain if name in {"app", "probing"} else command,
+            settings=(
+                plain.settings
+                if plain.settings == "proxies" or command is plain
+                else "null"
+            ),
         )
         for name, command in measurement.commands.items()
     }
@@ -393,10 +413,13 @@ def make_row(
     middle, quartiles, values = ratios(comparison.quantity)
     cpu_middle, cpu_quartiles, _ = ratios("cpu")
     error = standard_error(values)
-    is_met = middle <= comparison.target
-    is_doubtful = abs(middle - comparison.target) < 2 * error or (
-        not is_memory and is_met != (cpu_middle <= comparison.target)
-    )
+    verdict = ""
+    if target := comparison.target:
+        is_met = middle <= target
+        is_doubtful = abs(middle - target) < 2 * error or (
+            not is_memory and is_met != (cpu_middle <= target)
+        )
+        verdict = ("met" if is_met else "MISSED") + "?" * is_doubtful
     unit = 1 / 1024 if is_memory else 1000
     return Row(
         migrations=migrations,
@@ -410,7 +433,7 @@ def make_row(
         cpu_ratio=None if is_memory else cpu_middle,
         cpu_quartiles=None if is_memory else cpu_quartiles,
         target=comparison.target,
-        verdict=("met" if is_met else "MISSED") + "?" * is_doubtful,
+        verdict=verdict,
     )
 
 
