@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
-from django.db import router, transaction
+from django.db import IntegrityError, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from syzygy.rehearsal.findings import Action, Failure, Probe, Severity
@@ -46,8 +46,10 @@ class Attempts:
         self.unprobable: dict[str, str] = {}
         self._connection = connection
         self.is_cautious = False
-        # Whether a statement that violates a constraint fails by itself.
+        # Whether a statement that violates a constraint fails by itself, and whether
+        # that is so for as long as the transaction lasts.
         self._is_strict = not connection.features.can_defer_constraint_checks
+        self._is_stricter = False
 
     def attempt(
         self,
@@ -70,13 +72,16 @@ class Attempts:
                     self.check()
         except Unprobable as error:
             self.unprobable[error.label] = error.reason
-        except Exception as error:  # noqa: BLE001 - whatever a database or a field says
+        except Exception as error:
             is_mild = mild is not None and isinstance(error, mild)
             severity = Severity.HAZARD if is_mild else Severity.BREAKS
             if isinstance(error, WrongError):
                 failure = Failure(probe, str(error), severity, error.field)
             else:
                 failure = Failure(probe, explain(error), severity)
+            if self._is_stricter and isinstance(error, IntegrityError):
+                # What comes later in the transaction may mend it.
+                raise _Stopped(None) from error
         else:
             return result
         if not self.is_cautious:
@@ -84,6 +89,18 @@ class Attempts:
         if failure:
             self.failures.append(failure)
         return None
+
+    def quietly(self, do: Callable[[], _ResultT]) -> _ResultT | None:
+        """Do what an attempt needs; return ``None`` if it goes wrong.
+
+        There has to be another attempt then that tells of it.
+        """
+        if not self._is_stricter:
+            return quietly(self.alias, do)
+        try:
+            return do()
+        except Exception as error:
+            raise _Stopped(None) from error
 
     def check(self) -> None:
         """Raise what the database has to say of constraints that it defers."""
@@ -93,15 +110,17 @@ class Attempts:
     def together(self, do: Callable[[], object]) -> None:
         """Make attempts, and undo in the end what is done to the database.
 
-        Most of them succeed. They need savepoints, and constraints that are looked at
-        when each of them is over, only if one doesn't: then all are made again.
+        Most of them succeed. They need savepoints, and constraints that aren't looked
+        at before each of them is over, only if one doesn't: then all are made again.
         """
         before = len(self.failures)
+        unprobable = dict(self.unprobable)
         try:
             with self._rolled_back(), self._strictly():
                 do()
         except _Stopped as stopped:
             del self.failures[before:]
+            self.unprobable = unprobable
             self.is_cautious = True
             try:
                 with self._rolled_back():
@@ -123,15 +142,16 @@ class Attempts:
     @contextmanager
     def _strictly(self) -> Iterator[None]:
         """Have PostgreSQL defer nothing, rather than ask it again and again."""
-        was_strict = self._is_strict
-        if not was_strict and self._connection.vendor == "postgresql":
-            with self._connection.cursor() as cursor:
-                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            self._is_strict = True
+        if self._connection.vendor != "postgresql":
+            yield
+            return
+        with self._connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        self._is_strict = self._is_stricter = True
         try:
             yield
         finally:
-            self._is_strict = was_strict
+            self._is_strict = self._is_stricter = False
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from django.db.models.functions import Collate
 
 from syzygy.alterations import is_generated
 from syzygy.history import ModelKey
-from syzygy.rehearsal.attempts import WrongError, quietly
+from syzygy.rehearsal.attempts import WrongError
 from syzygy.rehearsal.collations import apart_only_here
 from syzygy.rehearsal.drafts import default_of
 from syzygy.rehearsal.findings import (
@@ -223,7 +223,7 @@ class Prober(RowProber):
         names: tuple[str, ...],
         mild: type[Exception] | None,
     ) -> None:
-        made = quietly(self.alias, partial(self.insert, model, Variant.WIDEST))
+        made = self.quietly(partial(self.insert, model, Variant.WIDEST))
         if made:
             on = f"on {', '.join(names)}"
             self.attempt(
@@ -235,9 +235,7 @@ class Prober(RowProber):
     def _violate(
         self, label: str, model: ModelClass, constraint: Any, other: ModelClass
     ) -> None:
-        made = quietly(
-            self.alias, lambda: self._rows.violating(model, constraint, other)
-        )
+        made = self.quietly(lambda: self._rows.violating(model, constraint, other))
         if not made:
             return
         rows: list[models.Model] = made
@@ -266,7 +264,7 @@ class Prober(RowProber):
             setattr(twin, name, getattr(row, name).swapcase())
             return [row, twin]
 
-        rows = quietly(self.alias, make)
+        rows = self.quietly(make)
         if not rows:
             return
         self.attempt(
@@ -321,8 +319,8 @@ class Prober(RowProber):
 
     def _probe_relation(self, label: str, model: ModelClass, field: Any) -> None:
         make = partial(self.insert, variant=Variant.DEFAULTS)
-        made = quietly(self.alias, partial(make, model))
-        target = quietly(self.alias, partial(make, field.related_model))
+        made = self.quietly(partial(make, model))
+        target = self.quietly(partial(make, field.related_model))
         if made and target:
             self.attempt(
                 Probe(self.release.name, label, Action.RELATE, field.name),

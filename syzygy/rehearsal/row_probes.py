@@ -13,7 +13,7 @@ from django.db.models.deletion import ProtectedError, RestrictedError
 from django.db.models.fields.files import FieldFile
 
 from syzygy.alterations import has_db_default, is_generated
-from syzygy.rehearsal.attempts import Attempts, WrongError, differ, quietly, short
+from syzygy.rehearsal.attempts import Attempts, WrongError, differ, short
 from syzygy.rehearsal.findings import Action, Probe
 from syzygy.rehearsal.releases import ModelClass, Release, key_of
 from syzygy.rehearsal.residents import spare_computed
@@ -81,7 +81,7 @@ class RowProber(Attempts):
         for field in writable(model):
             if not isinstance(field, models.ForeignKey):
                 continue
-            made = quietly(self.alias, partial(self._referring, model, field))
+            made = self.quietly(partial(self._referring, model, field))
             if made is not None:
                 self.attempt(
                     Probe(

@@ -420,6 +420,20 @@ def test_rows_that_protect_themselves(project: Project) -> None:
     assert "ProtectedError" in item.reason
 
 
+@pytest.mark.skipif(UNDER_TEST == "mariadb", reason="It knows no deferred checks.")
+def test_rows_that_need_each_other(project: Project) -> None:
+    """Whatever is tried with them: not before the transaction ends they are legal."""
+    before = [
+        AUTHOR,
+        model("Post", author=to("author"), title=text(unique=True), body=text()),
+        AddField("author", "best", to("post", related_name="+")),
+        AddField(
+            "author", "posts", models.ManyToManyField("blog.post", related_name="+")
+        ),
+    ]
+    Told(rehearsed(project, before, MORE)).nothing()
+
+
 def test_reason_that_models_share_is_told_once(project: Project) -> None:
     before: Sequence[Operation] = [
         POST,
@@ -430,6 +444,23 @@ def test_reason_that_models_share_is_told_once(project: Project) -> None:
     assert "blog.One, blog.Two  it is unmanaged" in told.text
     assert len(told.rehearsal.not_probed) == 2
     assert not of(told.rehearsal, BREAKS)
+
+
+DEFERRED = RunSQL(
+    "CREATE TABLE empty (id bigint PRIMARY KEY);"
+    "ALTER TABLE blog_post_tags ADD FOREIGN KEY (author_id) REFERENCES empty "
+    "DEFERRABLE INITIALLY DEFERRED NOT VALID"
+)
+
+
+@pytest.mark.skipif(UNDER_TEST != "postgresql", reason="Its statements do that.")
+def test_relation_that_is_refused_late(project: Project) -> None:
+    """What was added is looked at before it is removed again."""
+    tags = models.ManyToManyField("blog.author")
+    before = [AUTHOR, model("Post", title=text(), tags=tags)]
+    told = Told(rehearsed(project, before, pre(DEFERRED)))
+    found = {action for f in told.rehearsal.findings for action in f.actions}
+    assert Action.RELATE in found, told.text
 
 
 # Attempts
