@@ -28,6 +28,7 @@ from syzygy.rehearsal.row_probes import RowProber, writable
 from syzygy.rehearsal.row_rules import counterparts
 from syzygy.rehearsal.rows import Variant
 from syzygy.rehearsal.uniques import conflict_targets, constraints_of, upsert_targets
+from syzygy.rehearsal.values import Unprobable
 
 # Of texts that are unique.
 _IN_CASE = "with a difference in case"
@@ -235,7 +236,14 @@ class Prober(RowProber):
     def _violate(
         self, label: str, model: ModelClass, constraint: Any, other: ModelClass
     ) -> None:
-        made = self.quietly(lambda: self._rows.violating(model, constraint, other))
+        def make() -> list[models.Model] | None:
+            try:
+                return self._rows.violating(model, constraint, other)
+            except Unprobable as error:
+                self.unprobable[error.label] = error.reason
+                return None
+
+        made = self.quietly(make)
         if not made:
             return
         rows: list[models.Model] = made

@@ -51,13 +51,22 @@ class Rule:
     @property
     def unlike(self) -> set[str]:
         """The fields that have to differ for rows to exclude each other."""
-        pairs = getattr(self.constraint, "expressions", ())
         names = [
-            str(getattr(pair[0], "name", pair[0]))
-            for pair in pairs
-            if isinstance(pair, tuple | list) and pair[1] == "<>"
+            str(getattr(expression, "name", expression))
+            for expression, operator in self._excluding
+            if operator == "<>"
         ]
         return _own_names(names, self.holder, self.owner)
+
+    @property
+    def odd_operators(self) -> set[str]:
+        """Those by which it compares rows, and by which equal values don't meet."""
+        return {operator for _, operator in self._excluding} - {"=", "&&", "<>"}
+
+    @property
+    def _excluding(self) -> list[tuple[Any, str]]:
+        pairs = getattr(self.constraint, "expressions", ())
+        return [(pair[0], pair[1]) for pair in pairs if isinstance(pair, tuple | list)]
 
     def holds(self, values: Mapping[str, Any], connection: BaseDatabaseWrapper) -> bool:
         """Whether a new row obeys the constraint beside those in the database.

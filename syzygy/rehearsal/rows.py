@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from django.apps.registry import Apps
@@ -29,12 +30,13 @@ from syzygy.rehearsal.row_rules import (
     as_row,
     forbids_null,
     met_rule,
+    quoted,
     rule_for,
     rules_of,
     unique_rule,
 )
 from syzygy.rehearsal.search import Search
-from syzygy.rehearsal.values import Unprobable
+from syzygy.rehearsal.values import Unprobable, label_of
 
 __all__ = ["Rows", "Unprobable", "Variant"]
 
@@ -115,9 +117,8 @@ class Rows:
         stays if another field of it sets the rows apart.
         """
         model = type(instance)
-        rules = [rule for rule in rules_of(model) if rule.compared]
         values = values_of_row(instance)
-        return self._build(self._twin(model, values, rules, held=()))
+        return self._build(self._twin(model, values, rules_of(model), held=()))
 
     def violating(
         self, model: ModelClass, constraint: Any, other: ModelClass
@@ -125,22 +126,29 @@ class Rows:
         """Return unsaved rows that the model allows and the other's constraint doesn't.
 
         The constraint is one of Django's kinds, or a tuple of fields that are unique
-        together. One row violates a check, two anything unique. ``None`` if no such
-        rows are known.
+        together. One row violates a check, two anything unique. ``None`` if the model
+        allows no such rows; raises :exc:`Unprobable` if none are known.
         """
         if isinstance(constraint, tuple | list):
             goal = unique_rule(constraint, other, model)
         else:
             goal = rule_for(constraint, other, model)
+        if not constraint_fields(goal.constraint):
+            raise _unknown(goal, "it doesn't tell which fields it is about")
         if not goal.fields or goal.lacks_values():
             return None
+        if operators := goal.odd_operators:
+            raise _unknown(goal, f"it compares rows by {quoted(operators)}")
+        own = rules_of(model)
         for also in (other, None):
-            try:
-                drafts = self._violate(model, goal, also)
-            except Unprobable:
-                continue
-            return [self._build(draft) for draft in drafts]
-        return None
+            with suppress(Unprobable):
+                drafts = self._violate(model, goal, also, own)
+                return [self._build(draft) for draft in drafts]
+        with suppress(Unprobable):
+            # If nothing else has to be obeyed, it can: so the model itself forbids it.
+            self._violate(model, goal, None, ())
+            return None
+        raise _unknown(goal, "no values were found that do")
 
     def save(self, instance: models.Model) -> None:
         """Insert a row, and its parts in the tables of the model's parents."""
@@ -191,13 +199,12 @@ class Rows:
         self,
         model: ModelClass,
         values: RowValues,
-        rules: Sequence[Rule],
+        own: Sequence[Rule],
         held: Collection[str],
     ) -> Draft:
-        own = rules_of(model)
         draft = Draft(model, Variant.DEFAULTS, None, next(self._counter), own)
         draft.values = dict(values)
-        varied = {name for rule in rules for name in rule.compared} - {*held}
+        varied = {name for rule in own for name in rule.compared} - {*held}
         locked = {field.name for field in written_fields(model)} - varied
         with self._parents.making(draft):
             for field in written_fields(model):
@@ -218,9 +225,17 @@ class Rows:
         return draft.values[field.name]
 
     def _violate(
-        self, model: ModelClass, goal: Rule, also: ModelClass | None
+        self,
+        model: ModelClass,
+        goal: Rule,
+        also: ModelClass | None,
+        own: Sequence[Rule],
     ) -> list[Draft]:
-        rules = [rule for rule in rules_of(model, also) if not rule.is_like(goal)]
+        """Rows that obey the model's own rules, and those of the other class."""
+        rules = own
+        if also:
+            both = rules_of(model, also)
+            rules = [rule for rule in both if not rule.is_like(goal)]
         forced = goal.compared or goal.fields
         number = next(self._counter)
         draft = self._filled(
@@ -232,12 +247,21 @@ class Rows:
         condition = getattr(goal.constraint, "condition", None)
         if condition is not None:
             self._search.settle(draft, broken=met_rule(goal))
-        own = [rule for rule in rules_of(model) if rule.compared]
         twin = self._twin(model, draft.values, own, held=goal.fields)
         for field in written_fields(model):
             if field.name in goal.unlike:
                 twin.values[field.name] = self._other_value(twin, field)
         return [draft, twin]
+
+
+def _unknown(goal: Rule, why: str) -> Unprobable:
+    model = goal.owner._meta.label
+    fields = [label_of(goal.owner._meta.get_field(name)) for name in goal.fields]
+    return Unprobable(
+        min(fields, default=model),
+        f"Whether rows violate {goal}, which the other release declares, is not tried: "
+        f"{why}.",
+    )
 
 
 def values_of_row(instance: models.Model) -> RowValues:

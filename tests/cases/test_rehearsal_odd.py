@@ -434,6 +434,25 @@ def test_rows_that_need_each_other(project: Project) -> None:
     Told(rehearsed(project, before, MORE)).nothing()
 
 
+class Odd(models.BaseConstraint):
+    """Of a kind that tells nobody what it is about."""
+
+    def constraint_sql(self, model: Any, schema_editor: Any) -> Any:
+        return None
+
+    create_sql = remove_sql = constraint_sql
+
+    def validate(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+
+def test_constraint_that_nobody_knows_how_to_violate(project: Project) -> None:
+    step = post(AddConstraint("post", Odd(name="odd")))
+    told = Told(rehearsed(project, [POST], step))
+    told.no_breaks(not_probed=["Post"])
+    assert '"odd"' in told.text
+
+
 def test_reason_that_models_share_is_told_once(project: Project) -> None:
     before: Sequence[Operation] = [
         POST,

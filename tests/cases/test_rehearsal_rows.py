@@ -32,7 +32,7 @@ from django.db.models import (
     Value,
 )
 from django.db.models.functions import Length, Lower, Now, Random
-from django.db.models.lookups import GreaterThan
+from django.db.models.lookups import Exact, GreaterThan
 from django.test import override_settings
 from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
@@ -554,6 +554,24 @@ def test_no_rows_violate_what_other_rules_of_the_model_forbid() -> None:
             world["Book"], goal, other.get_model("shop", "Book")
         )
         assert found is None
+
+
+def test_what_nobody_knows_how_to_violate() -> None:
+    fields = {"a": IntegerField()}
+    remainder = models.functions.Mod(F("a") * 7 + 11, 9973)
+    with tables(book(**fields)) as world:
+        other = book(checked(~Q(Exact(remainder, 17))), a=IntegerField())
+        with pytest.raises(Unprobable, match=r'shop.Book.a".* is not tried'):
+            violating(world, None, other)
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="Others have no ranges.")
+def test_an_exclusion_by_an_operator_that_nobody_knows() -> None:
+    apart = ExclusionConstraint(name="apart", expressions=[("a", "-|-")])
+    with tables(book(a=postgres.IntegerRangeField())) as world:
+        other = book(constrained(apart), a=postgres.IntegerRangeField())
+        with pytest.raises(Unprobable, match=r'compares rows by "-\|-"'):
+            violating(world, None, other)
 
 
 def test_a_field_that_the_database_fills_in_for_the_model() -> None:
