@@ -120,7 +120,7 @@ class _TextReport:
             for labels, reason in _by_reason(rehearsal.not_probed):
                 self._write_field(labels, reason, 0)
         for note in rehearsal.notes:
-            self._stdout.write(self._style.NOTICE(f"Note: {note}"))
+            self._stdout.write(self._style.NOTICE(_wrapped(f"Note: {note}", "  ")))
         if rehearsal.database:
             self._stdout.write(kept(rehearsal))
         self._stdout.write("")
@@ -152,18 +152,21 @@ class _TextReport:
     def _write_field(self, name: str, text: str, width: int = 9) -> None:
         first, *rest = text.split("\n")
         indent = " " * (width + 4)
-        wrapped = textwrap.fill(
-            f"{name:{width}}  {first}",
-            _WIDTH,
-            initial_indent="  ",
-            subsequent_indent=indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        wrapped = _wrapped(f"  {name:{width}}  {first}", indent)
         self._stdout.write("\n".join([wrapped, *(indent + line for line in rest)]))
 
     def _heading(self, text: str) -> None:
         self._stdout.write(self._style.MIGRATE_HEADING(text))
+
+
+def _wrapped(text: str, indent: str) -> str:
+    return textwrap.fill(
+        text,
+        _WIDTH,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _rows(finding: Finding) -> Iterator[tuple[str, str]]:

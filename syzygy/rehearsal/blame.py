@@ -256,4 +256,5 @@ def _fields_of_options(
     model = history.models.get((label, operation.name_lower))
     before = model.options.get(operation.option_name) if model else ()
     sets = {tuple(names) for names in before or ()}
-    return {name for names in sets ^ set(operation.option_value) for name in names}
+    after = set(operation.option_value or ())
+    return {name for names in sets ^ after for name in names}

@@ -120,10 +120,11 @@ class Draft:
 @remembered
 def _redefined(model: ModelClass, other: ModelClass) -> Mapping[str, Any]:
     """Of the other class's fields those that aren't defined like the model's."""
+    own = {field.name: field for field in model._meta.concrete_fields}
     return {
         name: field
         for name, field in counterparts(model, other).items()
-        if model._meta.get_field(name).deconstruct()[1:] != field.deconstruct()[1:]
+        if own[name].deconstruct()[1:] != field.deconstruct()[1:]
     }
 
 

@@ -81,6 +81,11 @@ def way_out(culprit: Culprit, failure: Failure) -> str:
 def _mend(culprit: Culprit) -> str:
     """What to do about a migration that fails, whatever its stage is."""
     rule = culprit.rule
+    if culprit.backward and culprit.operation and not culprit.operation.reversible:
+        return (
+            'Say how it is undone, with its "reverse_code" or "reverse_sql", be that '
+            "nothing (RunPython.noop, RunSQL.noop)."
+        )
     if culprit.backward and rule is DROP_NOT_NULL:
         return (
             "Fill the rows that hold NULL before it is undone: with RunPython or "

@@ -176,7 +176,8 @@ class Residents:
 
     def _refer_to_own(self, row: Any, release: Release, other: Release) -> None:
         # What a release compares may not be there yet, or not any more.
-        rules = rules_of(type(row), other.model(key_of(row)))
+        model: ModelClass = type(row)
+        rules = rules_of(model, other.model(key_of(row)))
         compared = {name for rule in rules for name in rule.compared}
         for field in type(row)._meta.concrete_fields:
             if isinstance(field, ForeignKey) and field.name not in compared:

@@ -160,7 +160,7 @@ class StandIns:
         if parts_of(operation):
             return found
         found |= touched_models(operation, app_label) or set()
-        fields = [getattr(operation, "field", None)]
+        fields: list[Any] = [getattr(operation, "field", None)]
         fields += [field for _, field in getattr(operation, "fields", None) or ()]
         for key in list(found):
             found |= {

@@ -272,6 +272,7 @@ def test_rollback_that_is_impossible(project: Project) -> None:
     assert finding.culprit
     assert finding.culprit.backward
     assert "IrreversibleError" in finding.error
+    assert "RunSQL.noop" in finding.way_out
 
 
 def test_deployment_without_a_rollback_says_nothing_of_it(project: Project) -> None:
