@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import count
 from traceback import walk_tb
+from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.operations.base import Operation
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ModelState, ProjectState
 from django.db.models import BaseConstraint
 from django.db.transaction import TransactionManagementError
@@ -111,12 +114,7 @@ class Walk:
             if step.is_postponed and self.is_complete:
                 self._take(executor, step, Phase.POST_DEPLOY, coming)
         if self.is_complete:
-            # Nothing has changed since the last point, where this release was probed.
-            last = self.moments[-1]
-            end = Point(Phase.END, (coming.name,), backward=backward)
-            failures = [f for f in last.failures if f.probe.release == coming.name]
-            models = sum(bool(coming.model(key)) for key in self._keys)
-            self.moments.append(Moment(end, failures, models))
+            self._repeat(Point(Phase.END, (coming.name,), backward=backward), coming)
             self._residents.forget_what_is_gone(coming)
 
     def begin(self, running: Release, coming: Release) -> list[Failure]:
@@ -138,15 +136,10 @@ class Walk:
         runs_code = any(map(is_opaque, step.migration.operations))
         if runs_code:
             self._sequences.prepare(self._probers)
+        listener = _Listener()
         try:
-            if step.backward:
-                executor.migrate([], plan=[(step.migration, True)])
-                # The executor reads this once, when it is made.
-                del executor.loader.applied_migrations[step.key]
-            else:
-                apply = self._stand_ins.apply
-                self._state = apply(executor, self._state, step.migration)
-                self._stand_ins.make_managed(self._state)
+            with self._connection.execute_wrapper(listener):
+                self._apply(executor, step)
         except Terminated:
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raises
@@ -160,7 +153,27 @@ class Walk:
             return
         if runs_code:
             self._sequences.note(self._probers, step.migration)
+        elif not listener.has_heard:
+            self._repeat(point, release)
+            return
         self._see(point, is_opaque=runs_code)
+
+    def _apply(self, executor: MigrationExecutor, step: Step) -> None:
+        if step.backward:
+            executor.migrate([], plan=[(step.migration, True)])
+            # The executor reads this once, when it is made.
+            del executor.loader.applied_migrations[step.key]
+        else:
+            apply = self._stand_ins.apply
+            self._state = apply(executor, self._state, step.migration)
+            self._stand_ins.make_managed(self._state)
+
+    def _repeat(self, point: Point, release: Release) -> None:
+        """Nothing has changed since the last point, where the release was probed."""
+        last = self.moments[-1].failures
+        failures = [each for each in last if each.probe.release == release.name]
+        models = sum(bool(release.model(key)) for key in self._keys)
+        self.moments.append(Moment(point, failures, models))
 
     def _see(self, point: Point, *, is_opaque: bool = False) -> None:
         if point.migration is None:
@@ -182,6 +195,29 @@ class Walk:
                     )
                     moment.models += sum(bool(release.model(k)) for k in self._keys)
         self.moments.append(moment)
+
+
+# What Django sends around what it does, and to look what there is.
+_AROUND = re.compile(
+    r"\s*(BEGIN|SAVEPOINT|RELEASE|PRAGMA|SET CONSTRAINTS|SET foreign_key_checks"
+    r"|SELECT|SHOW)\b",
+    re.IGNORECASE,
+)
+
+
+class _Listener:
+    """Hears whether Django's operations change a database, but for their record."""
+
+    def __init__(self) -> None:
+        self.has_heard = False
+        self._record = MigrationRecorder.Migration._meta.db_table
+
+    def __call__(
+        self, execute: Any, sql: Any, params: Any, many: bool, context: Any
+    ) -> Any:
+        if self._record not in str(sql) and not _AROUND.match(str(sql)):
+            self.has_heard = True
+        return execute(sql, params, many, context)
 
 
 def state_after(state: ProjectState, steps: Sequence[Step]) -> ProjectState:

@@ -30,6 +30,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from syzygy.rehearsal.attempts import Attempts
 from syzygy.rehearsal.findings import Action, Phase, Probe
+from syzygy.rehearsal.probes import Prober
 from syzygy.rehearsal.run import Options, rehearse
 from tests.cases.field_cases import AUTHOR, POST, text, to
 from tests.command_helpers import Project
@@ -451,6 +452,30 @@ def test_constraint_that_nobody_knows_how_to_violate(project: Project) -> None:
     told = Told(rehearsed(project, [POST], step))
     told.no_breaks(not_probed=["Post"])
     assert '"odd"' in told.text
+
+
+STATED = [
+    AlterModelOptions("post", {"ordering": ["title"]}),
+    AlterField(
+        "post", "title", text(help_text="What it is about", choices=[("a", "A")])
+    ),
+]
+
+
+@pytest.mark.parametrize(("step", "count"), [(auto(*STATED), 3), (MORE, 4)])
+def test_what_changes_nothing_is_not_tried_again(
+    step: Deployed, count: int, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    probe = Prober.probe
+
+    def counted(self: Prober, *args: Any, **kwargs: Any) -> Any:
+        calls.append(self.release.name)
+        return probe(self, *args, **kwargs)
+
+    monkeypatch.setattr(Prober, "probe", counted)
+    Told(rehearsed(project, [POST], step)).nothing()
+    assert len(calls) == count
 
 
 def test_reason_that_models_share_is_told_once(project: Project) -> None:
