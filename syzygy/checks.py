@@ -24,6 +24,8 @@ TAG = "syzygy"
 COMMANDS = {
     "makemigrations": ("syzygy.management.generation", "MakeMigrationsMixin"),
     "migrate": ("syzygy.management.mixins", "MigrateMixin"),
+    "optimizemigration": ("syzygy.management.squashing", "OptimizeMigrationMixin"),
+    "squashmigrations": ("syzygy.management.squashing", "SquashMigrationsMixin"),
 }
 # More ambiguous migrations than these are told in one message.
 MANY = 5
@@ -97,7 +99,9 @@ def check_stages(
     for migration, ambiguity in inspection.ambiguous.items():
         if migration in unadopted and len(unadopted) > MANY:
             continue
-        hint = [ambiguity.remedy] + [adoption] * (migration in unadopted)
+        hint = [ambiguity.remedy]
+        if migration in unadopted and not migration.replaces:
+            hint.append(adoption)
         yield checks.Error(
             ambiguity.summary, hint="\n".join(hint), obj=migration, id="syzygy.E001"
         )

@@ -38,13 +38,19 @@ def error_line(error: BaseException) -> str:
 
 
 def stage_remedy(
-    migration: Migration, override: Collection[str], *, can_split: bool
+    migration: Migration,
+    override: Collection[str],
+    baseline: Collection[object],
+    *,
+    can_split: bool,
 ) -> str:
     """How to settle the stage of a migration, given the overrides there are.
 
     Where it can't be split into several in different stages, what it does has to be
-    done in another way.
+    done in another way. ``baseline`` is empty if the settings have none.
     """
+    if migration.replaces:
+        return squashed_remedy(migration, baseline)
     setting = override_line({str(migration): Stage.PRE_DEPLOY}, override)
     if can_split:
         way = "Split it into one migration per stage."
@@ -60,6 +66,16 @@ def stage_remedy(
         "    stage = Stage.PRE_DEPLOY  # or Stage.POST_DEPLOY\n"
         "or in the settings:\n"
         f"    {setting}"
+    )
+
+
+def squashed_remedy(migration: Migration, baseline: Collection[object]) -> str:
+    """What to do about a squashed migration of both stages."""
+    line = f"{BASELINE} {'|=' if baseline else '='} "
+    return (
+        "Have no release contain it before all that it replaces is applied everywhere. "
+        "If it is, say so in the settings:\n"
+        f"    {line}{json.dumps({migration.app_label: migration.name})}"
     )
 
 

@@ -149,6 +149,7 @@ def decide(
         messages.stage_remedy(
             migration,
             policy.override,
+            policy.baseline,
             can_split=all(rule.stageable for _, rule in own),
         ),
     )

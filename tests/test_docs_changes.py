@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import nullcontext
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -123,10 +124,20 @@ def options(command: Any) -> set[str]:
 
 
 def test_the_message_is_that_of_the_example() -> None:
-    (block,) = (b for b in blocks(read(PAGE)) if b.language == "text")
+    (block,) = (b for b in blocks(read(PAGE)) if b.label == "makemigrations-refusals")
     (section,) = (each for each in SECTIONS if each.label == "rename-field")
     (example,) = (b for b in blocks(section.text) if b.language == "text")
     assert block.text == example.text
+
+
+def test_the_message_about_a_squashed_migration(project: Project) -> None:
+    (block,) = (b for b in blocks(read(PAGE)) if b.label == "makemigrations-squash")
+    (section,) = (each for each in SECTIONS if each.label == "add-default")
+    run(project, section)
+    told = StringIO()
+    arguments = block.caption.split()
+    project.call(*arguments, interactive=False, verbosity=0, stderr=told)
+    assert told.getvalue() == block.text
 
 
 # Says that it was there.

@@ -53,19 +53,26 @@ class StageWriterMixin(MigrationWriter):
 @contextmanager
 def writing_stages() -> Iterator[None]:
     """Have ``makemigrations`` write what it writes with stages."""
-    module: Any = makemigrations
-    original = module.MigrationWriter
-    ours = module.MigrationWriter = _writer(original)
+    with derived(makemigrations, "MigrationWriter", StageWriterMixin):
+        yield
+
+
+@contextmanager
+def derived(module: Any, name: str, mixin: type[Any]) -> Iterator[None]:
+    """Have a class of a module of Django's be one with the mixin in front of it."""
+    original = getattr(module, name)
+    ours = _derived(mixin, original)
+    setattr(module, name, ours)
     try:
         yield
     finally:
         # Somebody else may have put something in its place meanwhile.
-        if module.MigrationWriter is ours:
-            module.MigrationWriter = original
+        if getattr(module, name) is ours:
+            setattr(module, name, original)
 
 
 @cache
-def _writer(original: type[MigrationWriter]) -> type[MigrationWriter]:
-    if issubclass(original, StageWriterMixin):
+def _derived(mixin: type[Any], original: type[Any]) -> type[Any]:
+    if issubclass(original, mixin):
         return original
-    return type(original.__name__, (StageWriterMixin, original), {})
+    return type(original.__name__, (mixin, original), {})

@@ -1,0 +1,11 @@
+"""``squashmigrations`` that undoes no split."""
+
+from django.core.management.commands.squashmigrations import (
+    Command as SquashMigrationsCommand,
+)
+
+from syzygy.management.squashing import SquashMigrationsMixin
+
+
+class Command(SquashMigrationsMixin, SquashMigrationsCommand):
+    """Django's ``squashmigrations``, which keeps the stages apart."""
