@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from django.db import connection
 from django.db.migrations import CreateModel, Migration
 from django.db.migrations.autodetector import (
     MigrationAutodetector as DjangoAutodetector,
@@ -18,6 +20,7 @@ from django.db.migrations.questioner import (
 )
 from django.db.migrations.state import ProjectState
 from django.db.models import BigAutoField
+from django.utils import timezone
 
 from syzygy.autodetector import MigrationAutodetector
 from syzygy.generation.errors import Refused
@@ -138,6 +141,77 @@ class Case:
         write(project, APP, [Deployed(tuple(self.before)), *written])
         with project.active():
             return rehearse(Options(**{"targets": [f"{APP}.0001"]} | options))
+
+
+def plain(before: ProjectState, after: ProjectState) -> list[Migration]:
+    """What Django would write, for whoever says that all was renamed that may be."""
+
+    class Renaming(Asked):
+        def ask_rename(self, *args: Any) -> bool:
+            return True
+
+        def ask_rename_model(self, *args: Any) -> bool:
+            return True
+
+        def ask_auto_now_add_addition(self, *args: Any) -> Any:
+            return timezone.now
+
+    labels = {label for label, _ in before.models}
+    detector = DjangoAutodetector(copied(before), copied(after), Renaming())
+    return in_order(detector.changes(existing(*sorted(labels))))
+
+
+def run(state: ProjectState, migrations: Iterable[Migration]) -> ProjectState:
+    """Apply migrations to the database, and return the state after them."""
+    state = copied(state)
+    for migration in migrations:
+        with connection.schema_editor(atomic=migration.atomic) as editor:
+            state = migration.apply(state, editor)
+    return state
+
+
+def undo(state: ProjectState, migrations: Sequence[Migration]) -> None:
+    """Unapply migrations that came after that state."""
+    for count in reversed(range(len(migrations))):
+        before = applied(state, migrations[:count])
+        with connection.schema_editor(atomic=migrations[count].atomic) as editor:
+            migrations[count].unapply(before, editor)
+
+
+def schema(*models: Models) -> list[str]:
+    """What the database says of its tables, a line for each column and constraint.
+
+    Only the names that ``models`` give to constraints and indexes count: others depend
+    on the way on which one came to be. InnoDB has an index for each foreign key anyhow.
+    """
+    named = {
+        each.name
+        for operation in itertools.chain(*models)
+        for option in ("constraints", "indexes")
+        for each in operation.options.get(option, ())
+    }
+    look = connection.introspection
+    lines = []
+    with connection.cursor() as cursor:
+        for table in look.table_names(cursor):
+            # Checks that came with a column are taken for that.
+            lines += [
+                f"{table}.{column}".replace(
+                    "_json_constraint=True", "_json_constraint=False"
+                )
+                for column in look.get_table_description(cursor, table)
+            ]
+            found = look.get_constraints(cursor, table)
+            keys = [each["columns"] for each in found.values() if each["foreign_key"]]
+            for name, each in found.items():
+                facts = {key: value for key, value in each.items() if value}
+                if connection.vendor == "mysql" and each["columns"] in keys:
+                    for of_index in ("index", "orders", "type"):
+                        facts.pop(of_index, None)
+                known = name if name in named else ""
+                if facts.keys() - {"columns"}:
+                    lines.append(f"{table} {known} {sorted(facts.items())}")
+    return sorted(lines)
 
 
 def refused(before: Models, after: Models) -> str:

@@ -43,6 +43,7 @@ from django.db.models import (
 
 from syzygy import Stage
 from syzygy.constraints import constraint_fields
+from tests.generation_helpers import refused, table
 from tests.rules_helpers import judged, model, named, post
 
 CHECK = CheckConstraint(condition=Q(x__gt=0), name="c")
@@ -206,6 +207,25 @@ def test_an_exclusion_on_a_new_field(code: str, field: Any, constraint: Any) -> 
     new = [AddField("post", "y", field)]
     assert judged(operation, POST, new=new) == {code}
     assert judged(operation, POST) == {"add-constraint"}
+
+
+@pytest.mark.parametrize(
+    ("is_refused", "constraint"),
+    [
+        (True, excluding(("y", EQUAL))),
+        (True, excluding(("y", OVERLAPS))),
+        (False, excluding(("y", RangeOperators.NOT_EQUAL))),
+        (False, excluding(("y", EQUAL), ("x", EQUAL))),
+        (False, excluding(("y", EQUAL), condition=Q(x=1))),
+    ],
+)
+def test_one_default_for_all_rows_in_an_exclusion(
+    is_refused: bool, constraint: ExclusionConstraint
+) -> None:
+    fields = {"x": IntegerField(), "y": IntegerField(default=1)}
+    new = table("Post", {"constraints": [constraint]}, **fields)
+    message = refused([table("Post", x=IntegerField())], [new])
+    assert ("is unique and has one default for all rows" in message) == is_refused
 
 
 def test_a_removed_field_in_an_exclusion() -> None:

@@ -627,6 +627,24 @@ REFUSED: list[Any] = [
         [post(a=text(unique=True, default="x"))],
         "a = models.CharField(max_length=30, null=True, unique=True)",
     ),
+    (
+        "one default for all in a constraint",
+        [post()],
+        [post({"constraints": [unique("a")]}, a=text(default="x"))],
+        "a = models.CharField(max_length=30, null=True)",
+    ),
+    (
+        "one default each for all in a set",
+        [post()],
+        [
+            post(
+                {"unique_together": {("b", "a")}},
+                a=text(default="x"),
+                b=number(default=1),
+            )
+        ],
+        'The new fields "a", "b" of "blog.Post" are unique together',
+    ),
 ]
 
 
@@ -638,6 +656,21 @@ def test_refused(before: Models, after: Models, expected: str) -> None:
     message = refused(before, after)
     assert expected in message
     assert "  " not in message.replace("    ", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "fields"),
+    [
+        ({"constraints": [unique("a", "title")]}, {}),
+        ({"constraints": [unique("a", condition=models.Q(title="x"))]}, {}),
+        ({"constraints": [unique("a", "b")]}, {"b": text(default=word)}),
+        ({"constraints": [unique("a", "b")]}, {"b": text(null=True)}),
+    ],
+)
+def test_one_default_for_all_is_none_of_a_set(
+    options: dict[str, Any], fields: dict[str, Any]
+) -> None:
+    assert not refused([post()], [post(options, a=text(default="x"), **fields)])
 
 
 def test_each_change_is_told_of_once() -> None:

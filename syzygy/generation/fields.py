@@ -69,21 +69,29 @@ def _is_join(field: AnyField, name: str) -> bool:
     return name == "db_constraint" and bool(field.many_to_many)
 
 
-def added(field: AnyField, vendor: str, one_off: object = NOT_PROVIDED) -> Added:
+def added(
+    field: AnyField,
+    vendor: str,
+    one_off: object = NOT_PROVIDED,
+    *,
+    is_alone: bool = False,
+) -> Added:
     """A field that only the new release knows.
 
-    ``one_off`` is the value that somebody gave for the rows that there are.
+    ``one_off`` is the value that somebody gave for the rows that there are;
+    ``is_alone`` tells that a constraint makes it unique.
     """
+    has_to_differ = is_alone or is_unique(field)
     if field.many_to_many or field.primary_key or is_generated(field):
         return Added(field)
     if not has_column(field):
         return Added(field)
     if has_db_default(field):
-        if is_unique(field) and not is_per_row(field.db_default):
+        if has_to_differ and not is_per_row(field.db_default):
             return Added(field, problem="no single DEFAULT is unique")
         return Added(field)
     value = source(field, vendor, one_off)
-    if is_unique(field):
+    if has_to_differ:
         return _added_unique(field, value)
     if value is None:
         return Added(field if field.null else changed(field, null=True))

@@ -168,7 +168,7 @@ class _Halves:
             problem.name,
         )
         if problem.old is None:
-            return ways.not_unique(*subject, problem.field)
+            return ways.not_unique(*subject, problem.field, problem.others)
         return ways.no_type(*subject, problem.old, problem.field)
 
     def _extras(self, middle: Window) -> Extras:

@@ -11,9 +11,12 @@ from typing import Any, NamedTuple, TypeAlias
 from django.db.migrations.state import ModelState
 from django.db.models import Index, UniqueConstraint
 
-from syzygy.constraints import constraint_fields
+from syzygy.constraints import constraint_fields, plainly_compared_fields
 
 Together: TypeAlias = set[tuple[str, ...]]
+
+# The operators of exclusions that are true of a value and itself.
+_TRUE_OF_EQUALS = ("=", "&&")
 
 
 class Merged(NamedTuple):
@@ -86,6 +89,25 @@ def effect(constraint: Any) -> Any:
     ):
         return frozenset(constraint.fields)
     return _definition(constraint)
+
+
+def unique_sets(model: ModelState) -> set[frozenset[str]]:
+    """The sets of fields of which no two rows may have the same values.
+
+    Those of exclusions as well, if no two rows with the same values pass them.
+    """
+    sets = {each for each in effects(model) if isinstance(each, frozenset)}
+    for constraint in model.options.get("constraints", ()):
+        pairs = getattr(constraint, "expressions", ())
+        names = plainly_compared_fields(constraint)
+        if (
+            not constraint.condition
+            and 0 < len(names) == len(pairs)
+            and all(isinstance(pair, tuple | list) for pair in pairs)
+            and all(operator in _TRUE_OF_EQUALS for _, operator in pairs)
+        ):
+            sets.add(frozenset(names))
+    return sets
 
 
 def covered_fields(model: ModelState) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from django.db.migrations.writer import MigrationWriter
@@ -127,15 +128,32 @@ def parent(app_label: str, model: str, name: str, link: AnyField) -> Refusal:
     )
 
 
-def not_unique(app_label: str, model: str, name: str, field: AnyField) -> Refusal:
-    """A new unique field with one default for all rows."""
+def not_unique(
+    app_label: str,
+    model: str,
+    name: str,
+    field: AnyField,
+    others: Sequence[str] = (),
+) -> Refusal:
+    """A new field with one default for all rows, unique alone or with ``others``."""
+    if others:
+        names = ", ".join(f'"{each}"' for each in (name, *others))
+        problem = (
+            f'The new fields {names} of "{app_label}.{model}" are unique together and '
+            "have one default each for all rows, so that no two rows could have them."
+        )
+    else:
+        problem = (
+            f'The new field "{name}" of "{app_label}.{model}" is unique and has one '
+            "default for all rows, so that no two rows could have it."
+        )
+    which = f'"{name}"' if others else "it"
     return Refusal(
         app_label,
-        f'The new field "{name}" of "{app_label}.{model}" is unique and has one '
-        "default for all rows, so that no two rows could have it.",
+        problem,
         (
             (
-                "Have it allow NULL, or give it a default that is a function:",
+                f"Have {which} allow NULL, or give it a default that is a function:",
                 (line(name, changed(field, null=True, **_no_default(field))),),
             ),
         ),

@@ -14,10 +14,21 @@ from django.db.migrations.state import ModelState, ProjectState
 from django.db.migrations.utils import resolve_relation
 from django.db.models import NOT_PROVIDED
 
-from syzygy.alterations import comparison_rules, has_db_default, is_unique
+from syzygy.alterations import (
+    comparison_rules,
+    has_db_default,
+    is_per_row,
+    is_unique,
+)
 from syzygy.generation.defaults import Kind, Source, source
 from syzygy.generation.fields import NoType, added, released, removed, weaker
-from syzygy.generation.options import Merged, covered_fields, effects, merge
+from syzygy.generation.options import (
+    Merged,
+    covered_fields,
+    effects,
+    merge,
+    unique_sets,
+)
 from syzygy.history import AnyField, History, ModelKey
 
 FieldKey = tuple[str, str, str]
@@ -34,7 +45,8 @@ class Fill(NamedTuple):
 class Problem(NamedTuple):
     """A field for which there is nothing that suits both releases, and why.
 
-    ``old`` is what it was, if it isn't new.
+    ``old`` is what it was, if it isn't new; ``others`` are the fields that it is
+    unique together with.
     """
 
     model: ModelKey
@@ -42,6 +54,7 @@ class Problem(NamedTuple):
     field: AnyField
     why: str
     old: AnyField = None
+    others: tuple[str, ...] = ()
 
 
 class Window(NamedTuple):
@@ -149,18 +162,21 @@ class _Builder:
         merged = merge(old, new, self._change.renamed.get(key, {}))
         self.merged[key] = merged
         had, has = effects(old), effects(new)
+        sets = unique_sets(new)
         fields: dict[str, AnyField] = {}
         lasting = set(merged.lasting)
         new_fields: dict[str, AnyField] = dict(new.fields)
         for name, field in new_fields.items():
             before: AnyField = old.fields.get(name)
             if before is None:
-                fields[name] = self._added(key, name, field)
+                is_alone = frozenset([name]) in sets
+                fields[name] = self._added(key, name, field, is_alone=is_alone)
                 continue
             keep_unique = frozenset([name]) in had & has
             fields[name] = self._altered(key, name, before, field, keep_unique)
             if keep_unique and before._unique != field._unique:
                 lasting.add(name)
+        self._refuse_equals(key, new, fields, old)
         covered = covered_fields(old)
         for name, field in old.fields.items():
             if name not in new.fields:
@@ -175,9 +191,30 @@ class _Builder:
             list(new.managers),
         )
 
-    def _added(self, key: ModelKey, name: str, field: AnyField) -> AnyField:
+    def _refuse_equals(
+        self,
+        key: ModelKey,
+        model: ModelState,
+        fields: Mapping[str, AnyField],
+        old: ModelState,
+    ) -> None:
+        """Find new fields that are unique together and the same in all rows."""
+        sets = [
+            each
+            for each in unique_sets(model)
+            if len(each) > 1 and not each & old.fields.keys()
+        ]
+        for each in sorted(map(sorted, sets)):
+            if all(_has_constant(fields[name]) for name in each):
+                name, *others = each
+                problem = Problem(key, name, model.fields[name], "no set is unique")
+                self.problems.append(problem._replace(others=tuple(others)))
+
+    def _added(
+        self, key: ModelKey, name: str, field: AnyField, *, is_alone: bool
+    ) -> AnyField:
         one_off = self._change.one_offs.get((*key, name), NOT_PROVIDED)
-        result = added(field, self._change.vendor, one_off)
+        result = added(field, self._change.vendor, one_off, is_alone=is_alone)
         if result.problem:
             self.problems.append(Problem(key, name, field, result.problem))
         if result.fill is not None:
@@ -217,6 +254,10 @@ class _Builder:
         if value is None or (is_unique(field) and value.kind is Kind.CONSTANT):
             return
         self.fills.append(Fill(key, name, value.value))
+
+
+def _has_constant(field: AnyField) -> bool:
+    return has_db_default(field) and not is_per_row(field.db_default)
 
 
 def _references(field: AnyField) -> Iterator[Any]:
