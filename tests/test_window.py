@@ -574,6 +574,12 @@ REFUSED: list[Any] = [
         "a = models.GeneratedField(",
     ),
     (
+        "join table of another",
+        [AUTHOR, post(a=many("author"))],
+        [AUTHOR, post(b=many("author", db_table="blog_post_a"))],
+        'Having "b" of "blog.Post" take the join table of "a" is unsafe',
+    ),
+    (
         "column in two ways",
         [post(a=text())],
         [post(b=number(db_column="a", null=True))],
@@ -671,6 +677,15 @@ def test_one_default_for_all_is_none_of_a_set(
     options: dict[str, Any], fields: dict[str, Any]
 ) -> None:
     assert not refused([post()], [post(options, a=text(default="x"), **fields)])
+
+
+def test_many_to_many_fields_that_come_and_go_are_two() -> None:
+    readers = models.ManyToManyField("blog.author", related_name="read")
+    check(
+        [AUTHOR, post(a=many("author"))],
+        [AUTHOR, post(b=readers)],
+        ["pre relax_post_a_post_b", "post remove_post_a"],
+    )
 
 
 def test_each_change_is_told_of_once() -> None:

@@ -22,6 +22,7 @@ from django.db.migrations import (
 from django.db.migrations.operations.base import Operation
 
 from syzygy import rules
+from syzygy.alterations import has_join_table
 from syzygy.generation.fields import changed
 from syzygy.generation.ways import (
     LATER,
@@ -67,6 +68,10 @@ def refusals(
                     pass
                 elif name == operation.name:
                     found += _new_field(operation, app_label, history, (new, _KIND))
+                elif new.many_to_many:
+                    found += _same_join_table(
+                        operation, app_label, history, (name, new)
+                    )
                 else:
                     found += _renamed_and_changed(operation, app_label, history, name)
             elif isinstance(operation, AlterField) and _follows(
@@ -119,7 +124,7 @@ def _field_key(operation: Any) -> tuple[str, str]:
 def _replaced(
     migration: Migration, history: History
 ) -> dict[tuple[str, str], tuple[str, AnyField]]:
-    """The fields that go while others of their name or column come, which these are."""
+    """The fields that go while others of their name or place come, which these are."""
     replaced = {}
     operations = migration.operations
     removed = [each for each in operations if isinstance(each, RemoveField)]
@@ -127,10 +132,12 @@ def _replaced(
     for gone in removed:
         key = (migration.app_label, gone.model_name_lower)
         old = history.field(key, gone.name)
+        table = history.table(key)
+        place = old and _place(table, gone.name, old)
         for new in added:
             if new.model_name_lower == gone.model_name_lower and (
                 new.name == gone.name
-                or (old and _column(gone.name, old) == _column(new.name, new.field))
+                or (place and place == _place(table, new.name, new.field))
             ):
                 replaced[_field_key(gone)] = (new.name, new.field)
     return replaced
@@ -169,10 +176,38 @@ def _renamed_and_changed(
         )
 
 
-def _column(name: str, field: AnyField) -> str | None:
-    if field.many_to_many:
+def _same_join_table(
+    operation: RemoveField, app_label: str, history: History, new: tuple[str, AnyField]
+) -> Iterator[Refusal]:
+    """A many-to-many field that has the join table of another one from now on."""
+    key = (app_label, operation.model_name_lower)
+    field = history.field(key, operation.name)
+    if field is not None:
+        own_table = new[1].clone()
+        own_table.db_table = None
+        yield Refusal(
+            app_label,
+            f'Having "{new[0]}" of "{app_label}.{_name(history, key)}" take the join '
+            f'table of "{operation.name}" is unsafe: it is taken for another field, '
+            "and two can't share a table.",
+            (
+                ("Keep its name:", (line(operation.name, field),)),
+                (
+                    "Or let it have a table of its own, and copy the rows:",
+                    (line(new[0], own_table),),
+                ),
+            ),
+            (*key, new[0]),
+        )
+
+
+def _place(table: str, name: str, field: AnyField) -> str | None:
+    """The column, or the join table, of a field of the model that has that table."""
+    if not field.many_to_many:
+        return field.db_column or old_column(name, field)
+    if not has_join_table(field):
         return None
-    return field.db_column or old_column(name, field)
+    return field.db_table or f"{table}_{name}"
 
 
 def _explain(
