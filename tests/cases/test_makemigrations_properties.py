@@ -145,8 +145,11 @@ KINDS = {
     "moment": moments(),
     "code": identifiers(),
     "author": relations(),
+    "owner": relations(),
     "readers": joins(),
+    "writers": joins(),
 }
+RELATIONS = {"author", "owner", "readers", "writers"}
 
 
 @st.composite
@@ -155,7 +158,7 @@ def model_states(draw: st.DrawFn, label: str, name: str, is_known: bool) -> Mode
     key: Any = models.BigAutoField(primary_key=True)
     fields = {"id": key}
     for field_name in sorted(chosen):
-        if is_known or field_name not in {"author", "readers"}:
+        if is_known or field_name not in RELATIONS:
             fields[field_name] = draw(KINDS[field_name])
     return ModelState(label, name, fields, draw(metas(name.lower(), fields)))
 
