@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -284,6 +285,56 @@ def test_updating_the_latest(blog: Project) -> None:
     assert list(files(blog))[2:] == ["0003_alter_post_slug"]
     assert made(blog).stdout == "No changes detected\n"
     assert blog.manage("migrate").returncode == 0
+
+
+def test_what_comes_after_what_is_not_released(
+    blog: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(blog.path)
+
+    def git(*arguments: str) -> None:
+        who = ["-c", "user.name=A", "-c", "user.email=a@example.com"]
+        subprocess.run(["git", *who, *arguments], cwd=blog.path, check=True)
+
+    def next_change() -> str:
+        models = (blog.path / "blog/models.py").read_text(encoding="utf-8")
+        count = models.count("SlugField") + 1
+        blog.write("blog/models.py", f"{models}{SLUG.replace('slug', f's{count}')}")
+        told = StringIO()
+        blog.call("makemigrations", stderr=told)
+        return told.getvalue()
+
+    assert next_change() == ""
+    first = (
+        '"blog.0004_post_s2" has to run before the rollout, but needs '
+        '"blog.0003_drop_db_default_post_s1", which runs after it and {}. In one '
+        'deployment "migrate --pre-deploy" refuses that: deploy them one after the '
+        "other, or make them one change."
+    )
+    assert next_change() == first.format("may not be released yet") + "\n"
+    # Git knows what is there already, and what others have.
+    git("init", "-q", "-b", "main")
+    git("add", "blog/migrations/0001_initial.py", "blog/models.py")
+    git("commit", "-qm", "1")
+    next_change()
+    told = next_change()
+    assert told.startswith(
+        first.format("isn't released yet")
+        + "\nTo make them one, go back in your database, delete 0002_post_s1, "
+    )
+    assert "0009_drop_db_default_post_s4, and write them anew:\n" in told
+    assert told.endswith(
+        "    python manage.py migrate blog 0001_initial\n"
+        "    python manage.py makemigrations blog\n"
+    )
+    git("add", ".")
+    git("commit", "-qm", "2")
+    assert next_change() == ""
+    git("update-ref", "refs/remotes/origin/main", "HEAD~")
+    git("symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main")
+    assert '"blog.0004_post_s2"' in next_change()
+    blog.settings["MIGRATION_STAGES_BASELINE"] = {"blog": max(files(blog))}
+    assert next_change() == ""
 
 
 def test_rolling_back_over_rows_that_the_old_release_forbids(blog: Project) -> None:

@@ -107,12 +107,22 @@ class MakeMigrationsMixin(BaseCommand):
     def write_migration_files(
         self, changes: Changes, update_previous_migration_paths: Any = None
     ) -> None:
-        """Django's; the names of updated migrations are remembered."""
+        """Django's; the names of updated migrations are remembered.
+
+        Tells what will be refused if it comes into the same release as what is there.
+        """
+        conflict = None
         if update_previous_migration_paths:
             self._updated += [each for own in changes.values() for each in own]
+        elif not (self._is_plain or self.dry_run or self.verbosity < 1):  # type: ignore[attr-defined]
+            from syzygy.generation.foresight import foresee
+
+            conflict = foresee(changes)
         super().write_migration_files(  # type: ignore[misc]
             changes, update_previous_migration_paths
         )
+        if conflict is not None:
+            self.stderr.write(self.style.WARNING(str(conflict)), style_func=str)
 
 
 def _has_terminal() -> bool:

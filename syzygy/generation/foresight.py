@@ -1,0 +1,119 @@
+"""What ``migrate --pre-deploy`` will refuse, told when it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple
+
+from django.db.migrations.loader import MigrationLoader
+
+from syzygy import conf
+from syzygy.constants import Stage
+from syzygy.exceptions import AmbiguousPlan, AmbiguousStage
+from syzygy.generation.settling import planned_stage
+from syzygy.generation.states import Changes, extended, in_order
+from syzygy.git import GitError
+from syzygy.graph import MigrationKey, baselined, topological
+from syzygy.history import History
+from syzygy.rehearsal.start import StartError, present_at
+from syzygy.staging import decide_plan, stage_plan
+
+
+class Conflict(NamedTuple):
+    """A migration that has to run before a rollout, and one that it needs, after it.
+
+    ``unreleased`` are the names of all that go with them, of the same app, and
+    ``released`` is the last one that doesn't, or "zero". Both are empty where other
+    apps are concerned, or nobody can tell.
+    """
+
+    before: MigrationKey
+    after: MigrationKey
+    unreleased: tuple[str, ...] = ()
+    released: str = ""
+
+    def __str__(self) -> str:
+        before, after = map(".".join, (self.before, self.after))
+        state = "isn't released yet" if self.released else "may not be released yet"
+        text = (
+            f'"{before}" has to run before the rollout, but needs "{after}", which '
+            f'runs after it and {state}. In one deployment "migrate --pre-deploy" '
+            "refuses that: deploy them one after the other, or make them one change."
+        )
+        if not self.released:
+            return text
+        label = self.before[0]
+        return (
+            f"{text}\nTo make them one, go back in your database, delete "
+            f"{', '.join(self.unreleased)}, and write them anew:\n"
+            f"    python manage.py migrate {label} {self.released}\n"
+            f"    python manage.py makemigrations {label}"
+        )
+
+
+def released() -> set[MigrationKey] | None:
+    """The migrations of what others have in git, or else of the last commit.
+
+    ``None`` where git can't tell.
+    """
+    for ref in ("refs/remotes/origin/HEAD", "HEAD"):
+        try:
+            return present_at(ref)
+        except (GitError, StartError):
+            continue
+    return None
+
+
+def foresee(
+    changes: Changes, ask: Callable[[], Collection[MigrationKey] | None] = released
+) -> Conflict | None:
+    """What is refused if changes are deployed with all that isn't released.
+
+    That is what ``ask`` doesn't return. If nobody can tell, it returns ``None``; what
+    the changes need directly isn't, then.
+    """
+    new = in_order(changes)
+    if not any(planned_stage(each) is Stage.PRE_DEPLOY for each in new):
+        return None
+    configuration = conf.read_leniently()
+    loader = MigrationLoader(None, ignore_no_migrations=True)
+    graph = extended(loader.graph, changes)
+
+    def needs(key: MigrationKey) -> list[MigrationKey]:
+        return [node.key for node in graph.node_map[key].parents]
+
+    own = {(each.app_label, each.name) for each in new}
+    known = ask()
+    is_known = known is not None
+    if known is None:
+        direct = {parent for key in own for parent in needs(key)}
+        known = loader.graph.nodes.keys() - direct
+    baseline = baselined(configuration.baseline, loader.graph.nodes, needs)
+    pending = graph.nodes.keys() - {*known, *baseline}
+    if pending == own:
+        return None
+    order = topological(sorted(graph.nodes), needs)
+    plan = [(graph.nodes[key], False) for key in order if key in pending]
+    applied = [graph.nodes[key] for key in order if key not in pending]
+    policy = configuration.policy(baseline)
+    try:
+        decisions = decide_plan(plan, applied, History(conf.is_swapped), policy)
+        stage_plan(plan, decisions, needs, policy)
+    except AmbiguousPlan as error:
+        conflict = Conflict(*error.migrations)
+        if is_known and {key[0] for key in pending} == {conflict.before[0]}:
+            return _with_way_out(conflict, order, pending)
+        return conflict
+    except AmbiguousStage:  # The checks tell of it.
+        return None
+    return None
+
+
+def _with_way_out(
+    conflict: Conflict, order: Iterable[MigrationKey], pending: Collection[MigrationKey]
+) -> Conflict:
+    label = conflict.before[0]
+    own = [key for key in order if key[0] == label]
+    names = tuple(name for _, name in own if (label, name) in pending)
+    last = next((name for _, name in reversed(own) if name not in names), "zero")
+    return conflict._replace(unreleased=names, released=last)
