@@ -261,6 +261,7 @@ class Release:
         return {
             "BooleanField": True,
             "IntegerField": number,
+            "PositiveIntegerField": number,
             "UUIDField": uuid.UUID(int=number),
             "DateField": dt.date(2030, 1, 1),
             "DateTimeField": dt.datetime(2030, 1, 1, tzinfo=dt.UTC),

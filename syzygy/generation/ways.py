@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -187,6 +188,7 @@ def line(name: str, field: AnyField) -> str:
     """The line of models.py that defines a field."""
     code, _ = MigrationWriter.serialize(field)
     code = code.replace("django.db.models.deletion.", "models.")
+    code = re.sub(r"django\.db\.models\.functions\.\w+\.", "", code)
     return f"{name} = {' '.join(code.split())}"
 
 
