@@ -574,9 +574,15 @@ REFUSED: list[Any] = [
         "a = models.GeneratedField(",
     ),
     (
+        "many-to-many field",
+        [AUTHOR, post(a=many("author"))],
+        [AUTHOR, post(b=many("author"))],
+        "b = models.ManyToManyField(db_table='blog_post_a', ",
+    ),
+    (
         "join table of another",
         [AUTHOR, post(a=many("author"))],
-        [AUTHOR, post(b=many("author", db_table="blog_post_a"))],
+        [AUTHOR, post(b=many("author", db_table="blog_post_a", db_constraint=False))],
         'Having "b" of "blog.Post" take the join table of "a" is unsafe',
     ),
     (
@@ -685,6 +691,34 @@ def test_many_to_many_fields_that_come_and_go_are_two() -> None:
         [AUTHOR, post(a=many("author"))],
         [AUTHOR, post(b=readers)],
         ["pre relax_post_a_post_b", "post remove_post_a"],
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"db_table": "a"}])
+def test_a_many_to_many_field_that_keeps_its_table(options: dict[str, Any]) -> None:
+    kept = options.get("db_table", "blog_post_a")
+    before = [AUTHOR, post(a=many("author", **options))]
+    check(
+        before,
+        [AUTHOR, post(b=many("author", db_table=kept))],
+        ["pre rename_a_post_b"],
+    )
+    # Along with something else, for which both releases have the new name.
+    check(
+        before,
+        [AUTHOR, post(b=many("author", db_table=kept), c=text(default="c"))],
+        ["pre rename_a_post_b_post_c", "post drop_db_default_post_c"],
+    )
+
+
+def test_a_child_that_goes_while_its_parent_changes() -> None:
+    check(
+        [post(), CHILD],
+        [post(a=text(default="a"))],
+        [
+            "pre relax_child_post_ptr_post_a",
+            "post drop_db_default_post_a_delete_child",
+        ],
     )
 
 

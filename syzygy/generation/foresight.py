@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.loader import MigrationLoader
 
 from syzygy import conf
@@ -15,7 +16,7 @@ from syzygy.generation.states import Changes, extended, in_order
 from syzygy.git import GitError
 from syzygy.graph import MigrationKey, baselined, topological
 from syzygy.history import History
-from syzygy.rehearsal.start import StartError, present_at
+from syzygy.rehearsal.start import StartError, applied_in, present_at
 from syzygy.staging import decide_plan, stage_plan
 
 
@@ -64,13 +65,11 @@ def released() -> set[MigrationKey] | None:
     return None
 
 
-def foresee(
-    changes: Changes, ask: Callable[[], Collection[MigrationKey] | None] = released
-) -> Conflict | None:
+def foresee(changes: Changes) -> Conflict | None:
     """What is refused if changes are deployed with all that isn't released.
 
-    That is what ``ask`` doesn't return. If nobody can tell, it returns ``None``; what
-    the changes need directly isn't, then.
+    Where git can't tell, that is what they need directly, unless it is applied in the
+    default database.
     """
     new = in_order(changes)
     if not any(planned_stage(each) is Stage.PRE_DEPLOY for each in new):
@@ -83,11 +82,11 @@ def foresee(
         return [node.key for node in graph.node_map[key].parents]
 
     own = {(each.app_label, each.name) for each in new}
-    known = ask()
+    known: Collection[MigrationKey] | None = released()
     is_known = known is not None
     if known is None:
         direct = {parent for key in own for parent in needs(key)}
-        known = loader.graph.nodes.keys() - direct
+        known = loader.graph.nodes.keys() - (direct - _applied())
     baseline = baselined(configuration.baseline, loader.graph.nodes, needs)
     pending = graph.nodes.keys() - {*known, *baseline}
     if pending == own:
@@ -107,6 +106,13 @@ def foresee(
     except AmbiguousStage:  # The checks tell of it.
         return None
     return None
+
+
+def _applied() -> set[MigrationKey]:
+    try:
+        return applied_in(connections[DEFAULT_DB_ALIAS])
+    except StartError:
+        return set()
 
 
 def _with_way_out(

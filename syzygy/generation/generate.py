@@ -173,11 +173,12 @@ class _Halves:
 
     def _extras(self, middle: Window) -> Extras:
         models = self._goal.models
+        tables: list[tuple[ModelKey, Operation]] = [
+            (key, AlterModelTable(self._task.before.models[key].name, table))
+            for key, table in self._start.pins.items()
+        ]
         return Extras(
-            first=_by_app(
-                (key, AlterModelTable(self._task.before.models[key].name, table))
-                for key, table in self._start.pins.items()
-            ),
+            first=_by_app([*tables, *self._start.joins]),
             last=_by_app(
                 (key, SetOrderDefault(models[key].name)) for key in middle.unordered
             ),

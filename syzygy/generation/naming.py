@@ -23,6 +23,7 @@ from django.db.migrations import (
     RemoveConstraint,
     RemoveField,
     RemoveIndex,
+    SeparateDatabaseAndState,
 )
 from django.db.migrations.operations.base import Operation
 
@@ -146,6 +147,9 @@ def _parts(kind: str, fragments: Sequence[str]) -> list[str]:
 
 
 def _named(operation: Operation, app_label: str, history: History) -> _Named:
+    if isinstance(operation, SeparateDatabaseAndState) and operation.state_operations:
+        # The last of these is what is written for.
+        return _named(operation.state_operations[-1], app_label, history)
     fragment: str | None = operation.migration_name_fragment
     kind = _KINDS.get(type(operation), fragment or "")
     if isinstance(operation, AlterField) and fragment:

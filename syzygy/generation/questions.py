@@ -60,6 +60,8 @@ class Questions:
         column = field.db_column
         if column and column in {old, ways.old_column(old, field)}:
             return True
+        if field.many_to_many and field.db_table:
+            return True  # Else it wouldn't be like the other one.
         key = ("rename", model_name, old, new)
         if self._can_ask:
             return self._once(
@@ -73,7 +75,10 @@ class Questions:
                     copy = known.clone()
                     copy.name = new
                     self._renamed.add((model, new))
-                    self._doubt(ways.rename_field(model[0], state.name, old, copy))
+                    table = state.options.get("db_table") or "_".join(model)
+                    self._doubt(
+                        ways.rename_field(model[0], state.name, table, old, copy)
+                    )
             return False
 
         return self._once(key, doubt)

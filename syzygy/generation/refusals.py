@@ -55,6 +55,7 @@ def refusals(
     ``renamed`` are no concern of this, nor is what refers to them.
     """
     migrations = list(migrations)
+    gone = _deleted(migrations)
     history.origin, history.unseen = _CREATED, (_CREATED,)
     found = list(_moved(migrations, history))
     for migration in migrations:
@@ -62,18 +63,13 @@ def refusals(
         replaced, links = _replaced(migration, history), _links(migration)
         for operation in migration.operations:
             reasons = operation_rules(operation, app_label, history)
-            if isinstance(operation, RemoveField) and _field_key(operation) in replaced:
-                name, new = replaced[_field_key(operation)]
-                if _follows(operation, app_label, history, new, renamed):
-                    pass
-                elif name == operation.name:
-                    found += _new_field(operation, app_label, history, (new, _KIND))
-                elif new.many_to_many:
-                    found += _same_join_table(
-                        operation, app_label, history, (name, new)
-                    )
-                else:
-                    found += _renamed_and_changed(operation, app_label, history, name)
+            is_removal = isinstance(operation, RemoveField)
+            if is_removal and (app_label, operation.model_name_lower) in gone:
+                pass  # What Django takes apart before it goes, goes as a whole.
+            elif is_removal and _field_key(operation) in replaced:
+                new = replaced[_field_key(operation)]
+                if not _follows(operation, app_label, history, new[1], renamed):
+                    found += _other_field(operation, app_label, history, new)
             elif isinstance(operation, AlterField) and _follows(
                 operation, app_label, history, operation.field, renamed
             ):
@@ -87,6 +83,15 @@ def refusals(
                     found += _explain(operation, app_label, history, never)
             history.advance(operation, app_label)
     return list(dict.fromkeys(found))
+
+
+def _deleted(migrations: Iterable[Migration]) -> set[ModelKey]:
+    return {
+        (migration.app_label, operation.name_lower)
+        for migration in migrations
+        for operation in migration.operations
+        if isinstance(operation, DeleteModel)
+    }
 
 
 def _follows(
@@ -153,6 +158,18 @@ def _links(migration: Migration) -> dict[str, AddField]:
     }
 
 
+def _other_field(
+    operation: Any, app_label: str, history: History, new: tuple[str, AnyField]
+) -> Iterator[Refusal]:
+    """A field that goes while another one of its name or in its place comes."""
+    name, field = new
+    if name == operation.name:
+        return _new_field(operation, app_label, history, (field, _KIND))
+    if field.many_to_many:
+        return _same_join_table(operation, app_label, history, new)
+    return _renamed_and_changed(operation, app_label, history, name)
+
+
 def _renamed_and_changed(
     operation: RemoveField, app_label: str, history: History, new: str
 ) -> Iterator[Refusal]:
@@ -214,14 +231,18 @@ def _explain(
     operation: Operation, app_label: str, history: History, rule: Rule
 ) -> Iterator[Refusal]:
     if isinstance(operation, RenameField):
-        model = _name(history, (app_label, operation.model_name_lower))
-        field = history.field(
-            (app_label, operation.model_name_lower), operation.old_name
-        )
+        key = (app_label, operation.model_name_lower)
+        field = history.field(key, operation.old_name)
         if field is not None:
             field = field.clone()
             field.name = operation.new_name
-            yield rename_field(app_label, model, operation.old_name, field)
+            yield rename_field(
+                app_label,
+                _name(history, key),
+                history.table(key),
+                operation.old_name,
+                field,
+            )
     elif isinstance(operation, RenameModel):
         yield _renamed_model(operation, app_label, history, rule)
     elif isinstance(operation, AlterModelTable):

@@ -4,32 +4,49 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from django.db.migrations import AddField, AlterField, RenameField, RenameModel
+from django.db.migrations import (
+    AddField,
+    AlterField,
+    RenameField,
+    RenameModel,
+    SeparateDatabaseAndState,
+)
 from django.db.migrations.operations.base import Operation
 
+from syzygy.alterations import has_join_table
 from syzygy.generation.states import copied, in_order
 from syzygy.generation.task import Extras, Task
 from syzygy.generation.window import FieldKey
-from syzygy.history import ModelKey
+from syzygy.history import AnyField, ModelKey
 
 
 class Start:
-    """The old models, with the tables that models keep when they are renamed.
+    """The old models, with the tables that are kept by what is renamed.
 
-    Left alone, Django would rename such a table, and then rename it back.
+    Left alone, Django would rename the table of a model, and then rename it back. A
+    many-to-many field that keeps its join table would be another field to it; such
+    ``joins`` are what is done to the state for them.
     """
 
     def __init__(self, task: Task) -> None:
         self.pins = _pins(task)
+        self.joins = _joins(task)
         self.state = copied(task.before)
         self.plain = task.plain
-        if not self.pins:
+        if not (self.pins or self.joins):
             return
         for key, table in self.pins.items():
             self.state.models[key].options["db_table"] = table
+        for (label, _), operation in self.joins:
+            operation.state_forwards(label, self.state)
         states = (copied(self.state), copied(task.after))
         plain = task.detect(states, task.graph, task.questions, Extras())
-        self.plain = {label: plain[label] for label in plain if label in task.plain}
+        joined = {label for (label, _), _ in self.joins}
+        self.plain = {
+            label: plain.get(label, [])
+            for label in task.plain
+            if label in plain or label in joined
+        }
 
 
 class Renamed:
@@ -85,3 +102,42 @@ def _pins(task: Task) -> dict[ModelKey, str]:
         if pinned == table and options.get("db_table") != table:
             pins[label, old] = table
     return pins
+
+
+def _joins(task: Task) -> list[tuple[ModelKey, Operation]]:
+    """What renames the many-to-many fields that keep their join tables."""
+    found: list[tuple[ModelKey, Operation]] = []
+    for (label, new_model), model in sorted(task.after.models.items()):
+        key = (label, task.renamed_models.get((label, new_model), new_model))
+        before = task.before.models.get(key)
+        if before is None:
+            continue
+        table = before.options.get("db_table") or "_".join(key)
+        for name in sorted(before.fields.keys() - model.fields.keys()):
+            pinned = _pinned(before.fields[name], f"{table}_{name}")
+            found += [
+                (key, _rename(before.name, name, new, pinned))
+                for new in sorted(model.fields.keys() - before.fields.keys())
+                if pinned
+                and pinned.deconstruct()[1:] == model.fields[new].deconstruct()[1:]
+            ][:1]
+    return found
+
+
+def _pinned(field: AnyField, table: str) -> AnyField:
+    """The many-to-many field with the name of its join table, unless it has that."""
+    if not has_join_table(field) or field.db_table:
+        return None
+    pinned = field.clone()
+    pinned.db_table = table
+    return pinned
+
+
+def _rename(model: str, old: str, new: str, field: AnyField) -> Operation:
+    """Rename a field in the state alone: Django would rename the join table first."""
+    return SeparateDatabaseAndState(
+        state_operations=[
+            AlterField(model, old, field),
+            RenameField(model, old, new),
+        ]
+    )

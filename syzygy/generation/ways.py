@@ -35,16 +35,24 @@ class Refusal(NamedTuple):
         return "\n".join(lines)
 
 
-def rename_field(app_label: str, model: str, old: str, field: AnyField) -> Refusal:
+def rename_field(
+    app_label: str, model: str, table: str, old: str, field: AnyField
+) -> Refusal:
     """What may have been the renaming of a field, and can't be asked."""
     new = field.name
-    pinned = changed(field, db_column=old_column(old, field))
+    pinned = field.clone()
+    if field.many_to_many:
+        kind, rule = "join table", rules.CHANGE_M2M
+        pinned.db_table = f"{table}_{old}"
+    else:
+        kind, rule = "column", rules.RENAME_COLUMN
+        pinned.db_column = old_column(old, field)
     return Refusal(
         app_label,
         f'Renaming the field "{old}" of "{app_label}.{model}" to "{new}" is unsafe: '
-        f"{rules.RENAME_COLUMN.why}.",
+        f"{rule.why}.",
         (
-            ("Keep the name of the column:", (line(new, pinned),)),
+            (f"Keep the name of the {kind}:", (line(new, pinned),)),
             (
                 f'Or keep both fields for now, back-fill "{new}", have this release '
                 f'use it, and remove "{old}" {LATER}',
