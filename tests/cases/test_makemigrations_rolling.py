@@ -575,7 +575,7 @@ CASES = [
         [POST, child("Note", extra=text()), child("Photo", size=number())],
         [
             table("Post", title=text(60), more=text(default="a")),
-            child("Photo", size=number(default=1), code=text(default=word)),
+            child("Photo", size=number(default=1), code=text(32, default=word)),
             child("Film", length=number()),
         ],
         hazards=["create-model", "set-not-null"],
