@@ -116,7 +116,7 @@ def _joins(task: Task) -> list[tuple[ModelKey, Operation]]:
         for name in sorted(before.fields.keys() - model.fields.keys()):
             pinned = _pinned(before.fields[name], f"{table}_{name}")
             found += [
-                (key, _rename(before.name, name, new, pinned))
+                (key, _rename(before.name_lower, name, new, pinned))
                 for new in sorted(model.fields.keys() - before.fields.keys())
                 if pinned
                 and pinned.deconstruct()[1:] == model.fields[new].deconstruct()[1:]

@@ -574,7 +574,7 @@ CASES = [
         "models that inherit",
         [POST, child("Note", extra=text()), child("Photo", size=number())],
         [
-            table("Post", title=text(60), more=text(default="a")),
+            table("Post", title=text(), more=text(default="a")),
             child("Photo", size=number(default=1), code=text(32, default=word)),
             child("Film", length=number()),
         ],
