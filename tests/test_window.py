@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from django.db import connections, models
 from django.db.migrations import (
+    AddIndex,
     AlterField,
     CreateModel,
     DeleteModel,
     Migration,
     RemoveField,
+    RenameField,
+    SeparateDatabaseAndState,
 )
 from django.db.migrations.autodetector import (
     MigrationAutodetector as DjangoAutodetector,
@@ -711,6 +714,33 @@ def test_a_many_to_many_field_that_keeps_its_table(options: dict[str, Any]) -> N
     )
 
 
+def test_an_index_of_a_renamed_field_stays() -> None:
+    (migration,) = generated(
+        state([post({"indexes": [index("a", name="i")]}, a=text(unique=True))]),
+        state(
+            [
+                post(
+                    {"indexes": [index("b", name="i")]},
+                    b=text(unique=True, db_column="a"),
+                )
+            ]
+        ),
+    )
+    assert [type(each) for each in migration.operations] == [
+        AlterField,
+        RenameField,
+        SeparateDatabaseAndState,
+    ]
+    # Other fields make another index.
+    (first, *_) = generated(
+        state([post({"indexes": [index("a", name="i")]}, a=text())]),
+        state(
+            [post({"indexes": [index("b", "title", name="i")]}, b=text(db_column="a"))]
+        ),
+    )
+    assert any(isinstance(each, AddIndex) for each in first.operations)
+
+
 def test_a_child_that_goes_while_its_parent_changes() -> None:
     check(
         [post(), CHILD],
@@ -743,6 +773,15 @@ def test_each_change_is_told_of_once() -> None:
     message = refused([AUTHOR, post()], parent)
     assert message.startswith('Having "blog.Post" inherit from "blog.author" is unsafe')
     assert "author_ptr" not in message
+
+
+def test_what_refers_to_a_model_that_is_refused_is_not_told_of() -> None:
+    before = [AUTHOR, table("Post", author=to("author"))]
+    changed = table("Writer", {"db_table": "blog_author"}, age=number(null=True))
+    after = [changed, table("Post", writer=to("writer", db_column="author_id"))]
+    message = refused(before, after)
+    assert message.startswith('Renaming the model "blog.Author" to "Writer" and chang')
+    assert "\n\n" not in message
 
 
 def test_moved_between_apps() -> None:

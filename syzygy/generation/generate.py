@@ -22,6 +22,7 @@ from django.db.migrations import (
 from django.db.migrations.graph import MigrationGraph
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
+from django.db.migrations.utils import resolve_relation
 
 from syzygy.constants import Stage
 from syzygy.generation import ways
@@ -70,10 +71,8 @@ def generate(task: Task) -> Changes:
     renamed = task.questions.renamed_models
     problems = refusals(in_order(task.plain), history, renamed)
     told = {each.subject for each in problems} - {()}
-    problems = [
-        *(each for each in _doubts(task) if each.subject not in told),
-        *problems,
-    ]
+    doubts = [each for each in _doubts(task) if not _is_told(each, told, task)]
+    problems = [*doubts, *problems]
     if problems:
         return _insisted(task, problems)
     halves = _Halves(task, start, Renamed(task, start))
@@ -281,6 +280,18 @@ def _by_app(
 
 def _doubts(task: Task) -> list[Refusal]:
     return [each for each in task.questions.doubts if each.app_label in task.plain]
+
+
+def _is_told(doubt: Refusal, told: Collection[tuple[str, ...]], task: Task) -> bool:
+    """Whether the field in doubt, or the model that it refers to, is refused anyhow."""
+    if doubt.subject in told:
+        return True
+    *key, name = doubt.subject or ("", "", "")
+    model = task.after.models.get(tuple(key))
+    field: Any = model and model.fields.get(name)
+    return bool(field and field.remote_field) and (
+        resolve_relation(field.remote_field.model, *key) in told
+    )
 
 
 def _insisted(task: Task, problems: list[Refusal]) -> Changes:

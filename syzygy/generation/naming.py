@@ -131,9 +131,11 @@ def _summary(operations: Sequence[_Named]) -> str:
             return f"{name}_and_more"
         name = (fitting or longer)[0]
     models = {each.model for each in operations}
-    whole = f"{name}_of_{'_'.join(models)}"
-    is_of_one = len(models) == 1 and "" not in models
-    return whole if is_of_one and len(whole) <= _LENGTH else name
+    model = "_".join(models)
+    whole = f"{name}_of_{model}"
+    # What has a number doesn't name the model.
+    is_needed = len(models) == 1 and model and f"_{model}_" not in f"{name}_"
+    return whole if is_needed and len(whole) <= _LENGTH else name
 
 
 def _parts(kind: str, fragments: Sequence[str]) -> list[str]:

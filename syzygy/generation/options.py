@@ -126,6 +126,17 @@ def _definition(constraint: Any) -> str:
     return repr((path, args, sorted(kwargs.items())))
 
 
+def has_renamed(model: ModelState, item: Any, renamed: Mapping[str, str]) -> bool:
+    """Whether a model has that index or constraint, but for the names of its fields."""
+    known = (*model.options.get("indexes", ()), *model.options.get("constraints", ()))
+    return any(
+        each.name == item.name
+        and type(each) is type(item)
+        and _definition(_renamed(each, renamed)) == _definition(item)
+        for each in known
+    )
+
+
 def _constraints(
     old: ModelState, new: ModelState, old_constraints: list[Any], lasting: set[str]
 ) -> list[Any]:

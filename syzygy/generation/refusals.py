@@ -5,6 +5,7 @@ Pure: told from the operations that Django would write and the state before them
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -57,7 +58,9 @@ def refusals(
     migrations = list(migrations)
     gone = _deleted(migrations)
     history.origin, history.unseen = _CREATED, (_CREATED,)
-    found = list(_moved(migrations, history))
+    moved = list(_moved(migrations, history))
+    found = [_another_place(old, new, name, history) for old, new, name in moved]
+    renamed = {**renamed, **{old: new for old, new, _ in moved}}
     for migration in migrations:
         app_label = migration.app_label
         replaced, links = _replaced(migration, history), _links(migration)
@@ -345,31 +348,47 @@ def _may_be_null(field: AnyField) -> bool:
     return not (field.many_to_many or field.generated)
 
 
-def _moved(migrations: Iterable[Migration], history: History) -> Iterator[Refusal]:
-    """Models that come in one place and go in another, with their rows or table."""
-    created: dict[ModelKey, tuple[Mapping[str, Any], set[str]]] = {}
+def _moved(
+    migrations: Iterable[Migration], history: History
+) -> Iterator[tuple[ModelKey, ModelKey, str]]:
+    """Models that go in one place, and come in another with their rows or table.
+
+    By their old and their new keys, with the new names.
+    """
+    created: dict[ModelKey, CreateModel] = {}
+    added: dict[ModelKey, set[str]] = defaultdict(set)
     deleted: list[ModelKey] = []
     for migration in migrations:
         app_label = migration.app_label
         for operation in migration.operations:
             if isinstance(operation, CreateModel):
-                names = {name for name, _ in operation.fields}
-                created[app_label, operation.name_lower] = (operation.options, names)
+                key = (app_label, operation.name_lower)
+                created[key] = operation
+                added[key] |= {name for name, _ in operation.fields}
             elif isinstance(operation, AddField):
-                key = (app_label, operation.model_name_lower)
-                created.get(key, ({}, set()))[1].add(operation.name)
+                added[app_label, operation.model_name_lower].add(operation.name)
             elif isinstance(operation, DeleteModel):
                 key = (app_label, operation.name_lower)
                 deleted += [key] if history.has_table(key) else []
     for old in deleted:
-        for key, (options, fields) in created.items():
-            table = options.get("db_table") or "_".join(key)
-            same_table = history.table(old) == table and not options.get("proxy")
-            alike = old[1] == key[1] and _fields(history, old) == fields
-            if same_table and old[0] == key[0] and old != key:
-                yield _renamed_model_and_changed(old, key, history)
-            elif old == key or alike or same_table:
-                yield _move(old, key, history)
+        table = history.table(old)
+        for key, new in created.items():
+            alike = old[1] == key[1] and _fields(history, old) == added[key]
+            if old == key or alike or _is_its_table(table, key, new.options):
+                yield old, key, new.name
+
+
+def _is_its_table(table: str, key: ModelKey, options: Mapping[str, Any]) -> bool:
+    own = options.get("db_table") or "_".join(key)
+    return bool(own == table and not options.get("proxy"))
+
+
+def _another_place(
+    old: ModelKey, new: ModelKey, name: str, history: History
+) -> Refusal:
+    if old[0] == new[0] and old != new:
+        return _renamed_model_and_changed(old, new, name, history)
+    return _move(old, new, history)
 
 
 def _fields(history: History, key: ModelKey) -> set[str]:
@@ -378,11 +397,11 @@ def _fields(history: History, key: ModelKey) -> set[str]:
 
 
 def _renamed_model_and_changed(
-    old: ModelKey, new: ModelKey, history: History
+    old: ModelKey, new: ModelKey, name: str, history: History
 ) -> Refusal:
     return Refusal(
         new[0],
-        f'Renaming the model "{old[0]}.{_name(history, old)}" to "{new[1]}" and '
+        f'Renaming the model "{old[0]}.{_name(history, old)}" to "{name}" and '
         "changing its fields at once is unsafe: it is taken for another model, and two "
         "can't share a table.",
         (
@@ -391,6 +410,7 @@ def _renamed_model_and_changed(
                 ("class Meta:", f'    db_table = "{history.table(old)}"'),
             ),
         ),
+        new,
     )
 
 
@@ -414,6 +434,7 @@ def _move(old: ModelKey, new: ModelKey, history: History) -> Refusal:
             ),
             new_model(name, f"New{name}"),
         ),
+        new,
     )
 
 

@@ -5,6 +5,7 @@ Pure: migrations that aren't written yet come in, and are changed.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,11 +20,13 @@ from django.db.migrations import (
     RemoveIndex,
     RenameField,
     RenameModel,
+    SeparateDatabaseAndState,
 )
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.db.migrations.utils import resolve_relation
 
+from syzygy.generation.options import has_renamed
 from syzygy.generation.states import Changes
 from syzygy.history import AnyField, ModelKey
 from syzygy.operations import (
@@ -40,7 +43,8 @@ def tidy(changes: Changes, state: ProjectState) -> None:
         for migration in migrations:
             operations = _without_parts(migration, state)
             operations = _proxies_last(operations, migration.app_label, state)
-            vars(migration)["operations"] = _placed(
+            operations = _placed(operations, migration.app_label, state)
+            vars(migration)["operations"] = _kept(
                 operations, migration.app_label, state
             )
 
@@ -82,6 +86,62 @@ def _placed(
         return bool(field) and bool(field.generated)
 
     return sorted(operations, key=place)
+
+
+def _kept(
+    operations: list[Operation], app_label: str, state: ProjectState
+) -> list[Operation]:
+    """Keep indexes and constraints whose fields are renamed, and keep their columns.
+
+    Django makes them anew, which takes time, and leaves a gap where the database has no
+    transactions for that. It is the state alone that has other names. That comes right
+    after the fields are renamed, before anything looks at the columns.
+    """
+    renames = [each for each in operations if isinstance(each, RenameField)]
+    if not renames:
+        return operations
+    models = {
+        each.new_name_lower: each.old_name_lower
+        for each in operations
+        if isinstance(each, RenameModel)
+    }
+    fields: dict[str, dict[str, str]] = defaultdict(dict)
+    for each in renames:
+        fields[each.model_name_lower][each.old_name] = each.new_name
+    in_state: list[Operation] = []
+    left = list(operations)
+    for dropping in operations:
+        added = next((each for each in left if _is_opposite(dropping, each)), None)
+        if added is not None:
+            name = added.model_name_lower
+            model = state.models[app_label, models.get(name, name)]
+            if has_renamed(model, _item(added), fields[name]):
+                left.remove(dropping)
+                left.remove(added)
+                in_state += [dropping, added]
+    if in_state:
+        last = max(left.index(each) for each in renames)
+        left.insert(last + 1, SeparateDatabaseAndState(state_operations=in_state))
+    return left
+
+
+def _is_opposite(dropping: Operation, adding: Any) -> bool:
+    """Whether operations drop an index or a constraint and add one of its name."""
+    if isinstance(dropping, RemoveIndex):
+        kind: type[Operation] = AddIndex
+    elif isinstance(dropping, RemoveConstraint):
+        kind = AddConstraint
+    else:
+        return False
+    return (
+        isinstance(adding, kind)
+        and adding.model_name_lower == dropping.model_name_lower
+        and _item(adding).name == dropping.name
+    )
+
+
+def _item(operation: Any) -> Any:
+    return operation.index if isinstance(operation, AddIndex) else operation.constraint
 
 
 def _proxies_last(

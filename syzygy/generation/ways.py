@@ -20,7 +20,7 @@ class Refusal(NamedTuple):
     """A change that is unsafe while two releases run, and the ways out.
 
     The first of the ``ways`` is the safest. Each is a sentence and lines of models.py.
-    The ``subject`` is a new field, if it is about one.
+    The ``subject`` is a new field or model, if it is about one.
     """
 
     app_label: str

@@ -553,7 +553,7 @@ CASES = [
             AUTHOR,
             table(
                 "Post",
-                {"indexes": [index("name")]},
+                {"indexes": [index("name")], "constraints": [unique("name", name="u")]},
                 name=text(),
                 a=to("author"),
                 readers=many("author"),
@@ -563,7 +563,10 @@ CASES = [
             AUTHOR,
             table(
                 "Post",
-                {"indexes": [index("title", name="index_name")]},
+                {
+                    "indexes": [index("title", name="index_name")],
+                    "constraints": [unique("title", name="u")],
+                },
                 title=text(db_column="name"),
                 b=to("author", db_column="a_id"),
                 fans=many("author", db_table=f"{APP}_post_readers"),
