@@ -184,9 +184,10 @@ def schema(*models: Models) -> list[str]:
     Only the names that ``models`` give to constraints and indexes count: others depend
     on the way on which one came to be. InnoDB has an index for each foreign key anyhow.
     """
+    operations: list[Any] = [*itertools.chain(*models)]
     named = {
         each.name
-        for operation in itertools.chain(*models)
+        for operation in operations
         for option in ("constraints", "indexes")
         for each in operation.options.get(option, ())
     }

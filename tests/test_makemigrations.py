@@ -394,7 +394,7 @@ def test_without_a_terminal_nothing_hangs(blog: Project, stdin: str) -> None:
 
 def test_the_same_for_any_hash_seed(blog: Project) -> None:
     def models(names: str) -> str:
-        a, b, c, *_ = names
+        a, b, c, *_ = list(names)
         fields = "".join(
             f"    {name} = models.CharField(max_length={ord(name)}, default='', "
             f"unique={name > 'e'}, null={name > 'e'})\n"

@@ -128,6 +128,18 @@ def test_a_value_for_rows_is_that_of_the_database_too(blog: Project) -> None:
     assert "none" not in second
 
 
+def test_nobody_is_asked_for_one_value_of_a_unique_field(blog: Project) -> None:
+    slug = "    slug = models.SlugField(unique=True)\n"
+    now(blog, f"{TITLE.format('')}{slug}    rank = models.IntegerField()\n")
+    with terminal(blog, "makemigrations") as person:
+        person.answer(OPTION, "1")
+        person.answer(">>> ", "0")
+        assert person.end() == 3, person.seen
+    assert 'The new field "slug" of "blog.Post" needs a value of its own' in person.seen
+    assert person.seen.count(OPTION) == 1
+    assert not written(blog)
+
+
 def test_a_value_for_null_is_filled_in(project: Project) -> None:
     project.app("blog", {}, MODELS + TITLE.format(", null=True"))
     project.call("makemigrations", verbosity=0)

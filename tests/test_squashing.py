@@ -258,9 +258,9 @@ def test_what_is_filled(blog: Project) -> None:
 
 def test_what_all_declare_stays_declared(blog: Project) -> None:
     code = "m.RunPython(print)"
-    late = {"stage": "Stage.POST_DEPLOY"}
+    late = "Stage.POST_DEPLOY"
     blog.migrations(
-        "blog", {"0002_a": source(code, **late), "0003_b": source(code, **late)}
+        "blog", {"0002_a": source(code, stage=late), "0003_b": source(code, stage=late)}
     )
     text, told = squashed(blog, "0002", "0003")
     assert "    # As all that it replaces.\n    stage = Stage.POST_DEPLOY\n" in text

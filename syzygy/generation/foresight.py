@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.loader import MigrationLoader
@@ -92,14 +92,16 @@ def foresee(changes: Changes) -> Conflict | None:
     if pending == own:
         return None
     order = topological(sorted(graph.nodes), needs)
-    plan = [(graph.nodes[key], False) for key in order if key in pending]
-    applied = [graph.nodes[key] for key in order if key not in pending]
+    nodes: Any = graph.nodes
+    plan = [(nodes[key], False) for key in order if key in pending]
+    applied = [nodes[key] for key in order if key not in pending]
     policy = configuration.policy(baseline)
     try:
         decisions = decide_plan(plan, applied, History(conf.is_swapped), policy)
         stage_plan(plan, decisions, needs, policy)
     except AmbiguousPlan as error:
-        conflict = Conflict(*error.migrations)
+        before, after = error.migrations
+        conflict = Conflict(before, after)
         if is_known and {key[0] for key in pending} == {conflict.before[0]}:
             return _with_way_out(conflict, order, pending)
         return conflict

@@ -297,7 +297,7 @@ def _is_told(doubt: Refusal, told: Collection[tuple[str, ...]], task: Task) -> b
 def _insisted(task: Task, problems: list[Refusal]) -> Changes:
     """What Django would write, if somebody insists on each of the problems."""
     questions = task.questions
-    if not questions.is_interactive:
+    if not questions.may_insist(problems):
         raise Refused(problems)
     if not all(map(questions.insist, problems)):
         raise Refused(problems, is_told=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.db.migrations.questioner import (
@@ -33,6 +33,7 @@ class Questions:
         self._answers: dict[tuple[Any, ...], Any] = {}
         self._renamed: set[tuple[tuple[str, str], str]] = set()
         self.doubts: list[Refusal] = []
+        self._final: set[Refusal] = set()
         # The models that may have been renamed, by their old keys.
         self.renamed_models: dict[ModelKey, ModelKey] = {}
 
@@ -103,9 +104,15 @@ class Questions:
         return self._once(key, doubt)
 
     def ask_not_null_addition(self, field_name: str, model_name: str) -> Any:
-        """The value of a new field for the rows that there are."""
+        """The value of a new field for the rows that there are.
+
+        Nobody is asked for one of a unique field: it would be that of all rows.
+        """
         key = ("addition", model_name, field_name)
-        if self._can_ask:
+        fields: list[AnyField] = [
+            state.fields.get(field_name) for _, state in self._models(model_name)
+        ]
+        if self._can_ask and not any(each and each.unique for each in fields):
             return self._once(
                 key, lambda: self._asked.ask_not_null_addition(field_name, model_name)
             )
@@ -118,9 +125,11 @@ class Questions:
                 # A primary key is refused as such.
                 is_asked = field is not None and not field.primary_key
                 if is_asked and (model, field_name) not in self._renamed:
-                    self._doubt(
-                        ways.needs_default(model[0], state.name, field_name, field)
+                    refusal = ways.needs_default(
+                        model[0], state.name, field_name, field
                     )
+                    self._doubt(refusal)
+                    self._final.add(refusal)
 
         return self._once(key, doubt)
 
@@ -144,6 +153,10 @@ class Questions:
     ) -> Any:
         """Nothing to ask: each row gets a value of its own."""
         return None
+
+    def may_insist(self, problems: Iterable[Refusal]) -> bool:
+        """Whether somebody is there who may want what is unsafe all the same."""
+        return self.is_interactive and self._final.isdisjoint(problems)
 
     def insist(self, refusal: Refusal) -> bool:
         """Whether somebody wants what is unsafe all the same; the safe ways first."""

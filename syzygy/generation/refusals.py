@@ -66,10 +66,13 @@ def refusals(
         replaced, links = _replaced(migration, history), _links(migration)
         for operation in migration.operations:
             reasons = operation_rules(operation, app_label, history)
-            is_removal = isinstance(operation, RemoveField)
-            if is_removal and (app_label, operation.model_name_lower) in gone:
+            if isinstance(operation, RemoveField) and (
+                (app_label, operation.model_name_lower) in gone
+            ):
                 pass  # What Django takes apart before it goes, goes as a whole.
-            elif is_removal and _field_key(operation) in replaced:
+            elif isinstance(operation, RemoveField) and (
+                _field_key(operation) in replaced
+            ):
                 new = replaced[_field_key(operation)]
                 if not _follows(operation, app_label, history, new[1], renamed):
                     found += _other_field(operation, app_label, history, new)

@@ -34,7 +34,7 @@ _ALIKE = "As all that it replaces."
 class StagedOptimizerMixin(MigrationOptimizer):
     """Makes one operation of several only if they may run in the same stage."""
 
-    def optimize(self, operations: Any, app_label: str) -> Any:
+    def optimize(self, operations: Any, app_label: Any) -> Any:
         """The operations to have instead of these, or as many."""
         history = self.history_before(operations, app_label)
         staged: Any = list(_staged(operations, app_label, history))
@@ -107,7 +107,7 @@ def settle_squashed(migration: Migration) -> bool:
         for own in each.operations
         for operation in migration.operations
     ):
-        migration.atomic = False
+        vars(migration)["atomic"] = False
     stages = _stages_of(replaced, before.branch(), policy)
     if len(stages) > 1:
         comment(migration, _MIXED)

@@ -111,7 +111,7 @@ def _kept(
     in_state: list[Operation] = []
     left = list(operations)
     for dropping in operations:
-        added = next((each for each in left if _is_opposite(dropping, each)), None)
+        added: Any = next((each for each in left if _is_opposite(dropping, each)), None)
         if added is not None:
             name = added.model_name_lower
             model = state.models[app_label, models.get(name, name)]
@@ -125,7 +125,7 @@ def _kept(
     return left
 
 
-def _is_opposite(dropping: Operation, adding: Any) -> bool:
+def _is_opposite(dropping: Any, adding: Any) -> bool:
     """Whether operations drop an index or a constraint and add one of its name."""
     if isinstance(dropping, RemoveIndex):
         kind: type[Operation] = AddIndex

@@ -14,6 +14,7 @@ from syzygy.generation.fields import changed
 from syzygy.history import AnyField
 
 LATER = "in a later release."
+_NULL_OR_FUNCTION = "Have {} allow NULL, or give it a default that is a function:"
 
 
 class Refusal(NamedTuple):
@@ -101,16 +102,15 @@ def rename_model(app_label: str, old: str, new: str, table: str) -> Refusal:
 
 def needs_default(app_label: str, model: str, name: str, field: AnyField) -> Refusal:
     """A new field without a value for the rows that there are."""
+    if field.unique:
+        each, way = "a value of its own", _NULL_OR_FUNCTION.format("it")
+    else:
+        each, way = "a value", "Give it a default, or have it allow NULL:"
     return Refusal(
         app_label,
-        f'The new field "{name}" of "{app_label}.{model}" needs a value for the rows '
+        f'The new field "{name}" of "{app_label}.{model}" needs {each} for the rows '
         "that there are and those that the running release inserts.",
-        (
-            (
-                "Give it a default, or have it allow NULL:",
-                (line(name, changed(field, null=True)),),
-            ),
-        ),
+        ((way, (line(name, changed(field, null=True)),)),),
         (app_label, model.lower(), name),
     )
 
@@ -162,7 +162,7 @@ def not_unique(
         problem,
         (
             (
-                f"Have {which} allow NULL, or give it a default that is a function:",
+                _NULL_OR_FUNCTION.format(which),
                 (line(name, changed(field, null=True, **_no_default(field))),),
             ),
         ),

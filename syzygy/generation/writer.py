@@ -58,7 +58,7 @@ def writing_stages() -> Iterator[None]:
 
 
 @contextmanager
-def derived(module: Any, name: str, mixin: type[Any]) -> Iterator[None]:
+def derived(module: Any, name: str, mixin: Any) -> Iterator[None]:
     """Have a class of a module of Django's be one with the mixin in front of it."""
     original = getattr(module, name)
     ours = _derived(mixin, original)

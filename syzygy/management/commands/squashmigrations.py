@@ -7,5 +7,5 @@ from django.core.management.commands.squashmigrations import (
 from syzygy.management.squashing import SquashMigrationsMixin
 
 
-class Command(SquashMigrationsMixin, SquashMigrationsCommand):
+class Command(SquashMigrationsMixin, SquashMigrationsCommand):  # type: ignore[misc]
     """Django's ``squashmigrations``, which keeps the stages apart."""
