@@ -488,7 +488,8 @@ PARENT = ("post_ptr", one("post", parent_link=True, primary_key=True))
 CHILD = CreateModel(
     "Child", [PARENT, ("extra", text(default="x"))], bases=("blog.post",)
 )
-KEY: Any = models.BigAutoField(auto_created=True, primary_key=True, serialize=False)
+OF_KEY: Any = {"auto_created": True, "primary_key": True, "serialize": False}
+KEY: Any = models.BigAutoField(**OF_KEY)
 BARE_CHILD = CreateModel("Child", [PARENT], bases=("blog.post",))
 REFUSED: list[Any] = [
     (
@@ -569,6 +570,18 @@ REFUSED: list[Any] = [
             )
         ],
         "Leave it to Django, as it was.",
+    ),
+    (
+        "type of the primary key",
+        [CreateModel("Post", [("id", models.AutoField(primary_key=True))])],
+        [CreateModel("Post", [("id", models.BigAutoField(primary_key=True))])],
+        "id = models.AutoField(primary_key=True)\n",
+    ),
+    (
+        "type of automatic primary keys",
+        [CreateModel("Post", [("id", models.AutoField(**OF_KEY))])],
+        [CreateModel("Post", [("id", models.BigAutoField(**OF_KEY))])],
+        'DEFAULT_AUTO_FIELD = "django.db.models.AutoField"\n',
     ),
     (
         "expression",

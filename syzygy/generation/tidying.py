@@ -128,7 +128,7 @@ def _kept(
 def _is_opposite(dropping: Any, adding: Any) -> bool:
     """Whether operations drop an index or a constraint and add one of its name."""
     if isinstance(dropping, RemoveIndex):
-        kind: type[Operation] = AddIndex
+        kind: Any = AddIndex
     elif isinstance(dropping, RemoveConstraint):
         kind = AddConstraint
     else:

@@ -194,6 +194,10 @@ def _no_default(field: AnyField) -> dict[str, Any]:
 
 def line(name: str, field: AnyField) -> str:
     """The line of models.py that defines a field."""
+    if field.primary_key:
+        field = field.clone()
+        # What Django adds to it in migrations.
+        field.serialize, field.auto_created = True, False
     code, _ = MigrationWriter.serialize(field)
     code = code.replace("django.db.models.deletion.", "models.")
     code = re.sub(r"django\.db\.models\.functions\.\w+\.", "", code)
