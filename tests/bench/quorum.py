@@ -1,20 +1,27 @@
 """The benchmark of the quorum: what it costs to go together, and to wait.
 
-Where Django and the app are installed::
+``tox run -e bench-quorum``, or where Django and the app are installed::
 
-    python tests/bench/quorum.py [--parties 2,5,10] [--rounds N] [--store NAME]
-                                 [--wait SECONDS]
+    python tests/bench/quorum.py [--parties 2,5,10] [--rounds N] [--within SECONDS]
+                                 [--store NAME] [--wait SECONDS]
 
 In a round one process migrates an empty SQLite database alone; then N do so together,
-on another one. All but the last of them wait already. Compared are the time from the
-start of the last one to the end of all, and that of the process that was alone. The
-target is 0.3 seconds more in the median and 0.6 at the 95th percentile.
+on another one. They come at random moments of a span that ends when the last of them
+comes, and all others wait by then. Compared are the time from the start of the last one
+to the end of all, and that of the process that was alone. The target is 0.3 seconds
+more in the median and 0.6 at the 95th percentile.
+
+The span takes ``--within`` seconds. What a party does depends on how long it has waited
+only at the end of its first minute, so that ten seconds, the default, tell what a
+minute, for which the targets are, would: ``--within 60`` shows that.
 
 Then one process waits alone for ``--wait`` seconds, and the questions to the store are
 counted: targets are five a second in the first minute and one later.
 
 ``--store`` is "database" (the default) or "redis", which starts a server. With the
-defaults it takes about five minutes.
+defaults it takes about fifteen minutes. A missed target isn't a failure; a command that
+fails is one. On a busy machine, or one with fewer processors than parties, the
+processes wait for each other: look at ``uptime`` first.
 """
 
 from __future__ import annotations
@@ -97,16 +104,22 @@ class Bench:
         started = time.monotonic()
         return finish([self.start("settings", "migrate")]) - started
 
-    def together(self, parties: int) -> float:
+    def together(self, parties: int, within: float) -> float:
         self.clean()
         quorum = ("migrate", "--quorum", str(parties))
-        waiting = [self.start("settings", *quorum) for _ in range(parties - 1)]
+        end = time.monotonic() + within
+        waiting: list[subprocess.Popen[str]] = []
+        for before in sorted(
+            (random.uniform(0, within) for _ in range(parties - 1)), reverse=True
+        ):
+            time.sleep(max(end - before - time.monotonic(), 0))
+            waiting.append(self.start("settings", *quorum))
         for process in waiting:
             assert process.stdout
             while "Waiting for" not in process.stdout.readline():
                 assert process.poll() is None, process.communicate()
-        # Not in step with anybody.
-        time.sleep(random.uniform(1, 4))
+        # Not in step with anybody, if the machine is slow to start them.
+        time.sleep(max(end - time.monotonic(), random.uniform(0, 1)))
         started = time.monotonic()
         return finish([*waiting, self.start("settings", *quorum)]) - started
 
@@ -150,7 +163,8 @@ def redis(store: str) -> Iterator[int]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--parties", default="2,5,10")
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--within", type=float, default=10.0)
     parser.add_argument("--store", choices=STORES, default="database")
     parser.add_argument("--wait", type=float, default=75.0)
     options = parser.parse_args()
@@ -162,22 +176,32 @@ def main() -> None:
         write = sys.stdout.write
         for parties in map(int, options.parties.split(",")):
             pairs = [
-                (bench.alone(), bench.together(parties)) for _ in range(options.rounds)
+                (bench.alone(), bench.together(parties, options.within))
+                for _ in range(options.rounds)
             ]
             more = [together - alone for alone, together in pairs]
+            late = quantiles([*more, *more], n=20, method="inclusive")[-1]
             write(
                 f"{options.store}, {parties} parties: alone "
-                f"{median(alone for alone, _ in pairs):.2f} s; together that and, in "
-                f"the median, {median(more):.2f} s (target 0.3), at the 95th "
-                f"percentile {quantiles(more, n=20)[-1]:.2f} s (target 0.6)\n"
+                f"{median(alone for alone, _ in pairs):.2f} s, together that and\n"
+                f"    in the median              {verdict(median(more), 0.3)}\n"
+                f"    at the 95th percentile     {verdict(late, 0.6)}\n"
             )
             sys.stdout.flush()
         if options.wait:
-            early, late = bench.wait(options.wait)
+            early, later = bench.wait(options.wait)
             write(
-                f"{options.store}, waiting: {early:.2f} questions a second in the "
-                f"first minute (target 5), {late:.2f} later (target 1)\n"
+                f"{options.store}, one that waits: questions a second\n"
+                f"    in the first minute        {verdict(early, 5.0)}\n"
+                f"    later                      {verdict(later, 1.0)}\n"
             )
+
+
+def verdict(value: float, target: float) -> str:
+    """A figure, what it should be, and whether it is."""
+    return f"{value:5.2f}   target {target:.1f}   " + (
+        "met" if value <= target else "MISSED"
+    )
 
 
 if __name__ == "__main__":

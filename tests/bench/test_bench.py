@@ -200,3 +200,18 @@ def test_null_comparison_leaves_the_app_out(tmp_path: Path) -> None:
     result = bench("--null", "--only=plan", PYTHONPATH=str(tmp_path))
     assert result.returncode == 0, result.stderr
     assert "migrate --plan --pre-deploy" in result.stdout
+
+
+def test_quorum() -> None:
+    result = subprocess.run(
+        [
+            *(sys.executable, BENCH / "quorum.py", "--parties=2", "--rounds=1"),
+            *("--within=0", "--wait=1"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"at the 95th percentile +[\d.-]+ +target 0\.6", result.stdout)
+    assert re.search(r"in the first minute +[\d.]+ +target 5\.0", result.stdout)
