@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -20,8 +21,9 @@ from urllib.parse import unquote, urlsplit
 from django.core.files import locks
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 
-from syzygy.messages import error_text
+from syzygy.messages import error_text, process_text
 
 # A connection that is silent for longer is one that some firewalls forget.
 PING = 30.0
@@ -46,6 +48,10 @@ class MigrationLock(ABC):
     @abstractmethod
     def release(self) -> None:
         """Give it back. Raises nothing: it is gone with the connection."""
+
+    @abstractmethod
+    def holder(self) -> str:
+        """Who has it, for people who look for it; nothing if that can't be told."""
 
     def ping(self) -> None:  # noqa: B027 - not every lock has a connection
         """Use its connection, so that nobody between takes it for dead."""
@@ -88,6 +94,17 @@ class _SessionLock(MigrationLock):
             _close(self._connection)
         self._connection = None
 
+    def holder(self) -> str:
+        """Which session of the server has it."""
+        connection = separate(self._original)
+        try:
+            with connection.cursor() as cursor:
+                return self._ask_for_holder(cursor)
+        except DatabaseError:
+            return ""
+        finally:
+            _close(connection)
+
     def ping(self) -> None:
         if self._connection is not None:
             with (
@@ -100,6 +117,10 @@ class _SessionLock(MigrationLock):
     def _take(self, connection: BaseDatabaseWrapper) -> bool:
         """Take it on that connection."""
 
+    @abstractmethod
+    def _ask_for_holder(self, cursor: CursorWrapper) -> str:
+        """Which session has it."""
+
 
 class PostgreSQLLock(_SessionLock):
     """An advisory lock of a transaction, one for each schema.
@@ -110,26 +131,72 @@ class PostgreSQLLock(_SessionLock):
     INDEX CONCURRENTLY`` nor ``VACUUM`` has to wait for it.
     """
 
+    _NAME = "syzygy migrate"
+    _DOES = "migrate: "
+
     def _take(self, connection: BaseDatabaseWrapper) -> bool:
         with connection.cursor() as cursor:
             cursor.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
-            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            # Older servers don't have both of them.
+            cursor.execute(
+                "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN "
+                "('idle_in_transaction_session_timeout', 'transaction_timeout')"
+            )
             cursor.execute(
                 "SELECT pg_try_advisory_xact_lock("
-                "hashtext('syzygy migrate'), hashtext(coalesce(current_schema(), '')))"
+                "hashtext(%s), hashtext(coalesce(current_schema(), '')))",
+                [self._NAME],
             )
             (is_taken,) = cursor.fetchone()
+            if is_taken:
+                cursor.execute(
+                    "SELECT set_config('application_name', %s, true)",
+                    [f"{self._DOES}{process_text(os.getpid(), socket.gethostname())}"],
+                )
         return bool(is_taken)
+
+    def _ask_for_holder(self, cursor: CursorWrapper) -> str:
+        # The numbers of a lock have no sign where they are listed.
+        cursor.execute(
+            "SELECT pid, application_name "
+            "FROM pg_locks JOIN pg_stat_activity USING (pid) "
+            "WHERE locktype = 'advisory' AND granted "
+            "AND datname = current_database() AND database = datid "
+            "AND classid::bigint = hashtext(%s)::bigint & 4294967295 "
+            "AND objid::bigint = "
+            "hashtext(coalesce(current_schema(), ''))::bigint & 4294967295",
+            [self._NAME],
+        )
+        if (row := cursor.fetchone()) is None:
+            return ""
+        return f"{row[1].removeprefix(self._DOES)} (session {row[0]} of the server)"
 
 
 class MySQLLock(_SessionLock):
     """A lock with a name, which all databases of a server share."""
 
+    _PREFIX = "syzygy:"
+
     def _take(self, connection: BaseDatabaseWrapper) -> bool:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT GET_LOCK(CONCAT('syzygy:', MD5(DATABASE())), 0)")
+            # Some servers end a session that is silent for seconds.
+            cursor.execute("SET SESSION wait_timeout = 28800")
+            cursor.execute(
+                "SELECT GET_LOCK(CONCAT(%s, MD5(DATABASE())), 0)", [self._PREFIX]
+            )
             (is_taken,) = cursor.fetchone()
         return bool(is_taken)
+
+    def _ask_for_holder(self, cursor: CursorWrapper) -> str:
+        cursor.execute(
+            "SELECT id, host FROM information_schema.processlist "
+            "WHERE id = IS_USED_LOCK(CONCAT(%s, MD5(DATABASE())))",
+            [self._PREFIX],
+        )
+        # Not everybody is told of another user's sessions.
+        if (row := cursor.fetchone()) is None:
+            return ""
+        return f'session {row[0]} of the server, from "{row[1]}"'
 
 
 class SQLiteLock(MigrationLock):
@@ -148,9 +215,21 @@ class SQLiteLock(MigrationLock):
         # Whoever had it before may have removed the file in between.
         if locks.lock(file, locks.LOCK_EX | locks.LOCK_NB) and self._is_there(file):
             self._file = file
+            # Nobody waits for what is written to be on a disk, or needs it.
+            with contextlib.suppress(OSError):
+                file.truncate(0)
+                file.write(process_text(os.getpid(), socket.gethostname()).encode())
+                file.flush()
             return True
         file.close()
         return False
+
+    def holder(self) -> str:
+        """What the process that has it wrote."""
+        try:
+            return self._path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            return ""
 
     def _is_there(self, file: IO[bytes]) -> bool:
         try:
@@ -183,11 +262,7 @@ def lock_for(connection: BaseDatabaseWrapper) -> MigrationLock | None:
 
 
 def is_shut(connection: BaseDatabaseWrapper) -> bool:
-    """Whether somebody migrates a SQLite file, and so may keep others from reading it.
-
-    That is so from when more is written than SQLite has in memory, to the end of the
-    transaction: https://www.sqlite.org/lockingv3.html
-    """
+    """Whether somebody migrates a SQLite file, and so may keep others from reading."""
     lock = lock_for(connection)
     if not isinstance(lock, SQLiteLock):
         return False

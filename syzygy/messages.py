@@ -37,6 +37,17 @@ def error_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def process_text(number: int, host: str) -> str:
+    """A process, as people find it."""
+    return f'process {number} on "{host}"'
+
+
+def migrating(holder: str) -> str:
+    """What to say while one waits for the process that has the lock, if it is known."""
+    who = f": {holder}" if holder else ""
+    return f"Another process is migrating this database{who}. Waiting for it to finish."
+
+
 def stage_remedy(
     migration: Migration,
     override: Collection[str],

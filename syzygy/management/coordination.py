@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError
 from django.db import connections
 from django.db.migrations.recorder import MigrationRecorder
@@ -26,8 +27,8 @@ from syzygy.locking import (
     lock_for,
 )
 from syzygy.management.executor import StalePlan
-from syzygy.management.reaching import MIGRATING, wait_until_readable
-from syzygy.messages import error_text
+from syzygy.management.reaching import impatience
+from syzygy.messages import error_text, migrating
 from syzygy.staging import Plan
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Order:
             or options.get("check_unapplied")
             or options.get("prune")
         )
+        self.is_quorum = self.applies and self.size > 1
         self.flags = " ".join(
             f"--{name.replace('_', '-')}"
             for name in ("fake", "fake_initial", "run_syncdb")
@@ -91,7 +93,7 @@ class Coordinator:
         self._executor: MigrationExecutor | None = None
         self._plan: Plan = []
         self._lock: MigrationLock | None = None
-        if order.applies and order.size > 1:
+        if order.is_quorum:
             from syzygy.quorum.configuration import make_backend
 
             self._backend: QuorumBase | None = make_backend()
@@ -127,6 +129,8 @@ class Coordinator:
             if not plan:
                 self._wait_for_idleness()
                 return plan
+            # From here on it is seen to that nobody else migrates.
+            self._stack.enter_context(impatience(executor.connection))
             if self._backend is None:
                 self._wait_for_lock()
             else:
@@ -155,6 +159,10 @@ class Coordinator:
         self._stack.enter_context(Ticker(PING, self._lock.ping))
         return True
 
+    def lock_holder(self) -> str:
+        """Who has the lock, for people; nothing if that can't be told."""
+        return self._lock.holder() if self._lock else ""
+
     def is_idle(self) -> bool | None:
         """Whether nobody has the lock; ``None`` if there is none."""
         if self._lock is None:
@@ -165,7 +173,7 @@ class Coordinator:
 
     def _wait_for_lock(self) -> None:
         if self.take_lock() is False:
-            self.say(MIGRATING)
+            self.say(migrating(self.lock_holder()))
             self._close_connections()
             while self.take_lock() is False:
                 time.sleep(RETRY)
@@ -294,8 +302,12 @@ class Coordinator:
             make_ballot=lambda: uuid.uuid4().hex[:12],
             rest=digests_of_rest(plan, order.flags),
         )
+        ahead = time.time() - time.monotonic()
         return Session(
-            Settings(place, order.timeout, backend.lease), worker, participant, self
+            Settings(place, order.timeout, backend.lease, ahead),
+            worker,
+            participant,
+            self,
         )
 
     # ------------------------------------------------------------ connections
@@ -309,6 +321,25 @@ class Coordinator:
         for connection in connections.all(initialized_only=True):
             if not connection.in_atomic_block:
                 connection.close()
+                # PostgreSQL's may keep some to hand out later.
+                getattr(connection, "close_pool", lambda: None)()
+
+
+def foresee(options: Mapping[str, Any]) -> None:
+    """See that a quorum may come about, as far as nobody has to be asked.
+
+    Raises :class:`CommandError` with one line for people, before Django's checks say
+    the same in many.
+    """
+    if options.get("quorum") is None:
+        return
+    try:
+        if Order(options).is_quorum:
+            from syzygy.quorum.configuration import make_backend
+
+            make_backend()
+    except ImproperlyConfigured as error:
+        raise CommandError(str(error)) from error
 
 
 @contextlib.contextmanager
@@ -323,8 +354,6 @@ def coordinating(
     coordinator = Coordinator(Order(options), say)
     try:
         with coordinator:
-            if (alias := options.get("database")) in connections.settings:
-                wait_until_readable(connections[alias], say)
             yield coordinator
     except Followed:
         say("Another process applied the plan.")

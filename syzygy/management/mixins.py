@@ -69,15 +69,20 @@ class MigrateMixin(BaseCommand):
         )
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Django's, which asks some databases before it handles anything.
+        """Django's, which checks and asks databases before it handles anything.
 
-        Raises :class:`CommandError` if a quorum is wanted and the database is away.
+        Raises :class:`CommandError` if a quorum is wanted and can't come about, and if
+        somebody else's program keeps a SQLite file locked.
         """
-        if options.get("quorum"):
-            from syzygy.management.reaching import reach
+        # Not imported at the top: checks load the command without running it.
+        from syzygy.management.coordination import foresee
+        from syzygy.management.reaching import patience, reach
 
-            reach(options["database"])
-        return super().execute(*args, **options)
+        foresee(options)
+        with patience(options["database"], partial(self._say, options)):
+            if options.get("quorum"):
+                reach(options["database"])
+            return super().execute(*args, **options)
 
     def check(self, *args: Any, **kwargs: Any) -> None:
         """Django's, which leaves the stages of migrations to the plan that follows."""
@@ -89,7 +94,6 @@ class MigrateMixin(BaseCommand):
 
         Raises :class:`CommandError` for whatever a person can get wrong.
         """
-        # Not imported at the top: checks load the command without running it.
         from syzygy.autodetector import unsplit
         from syzygy.management.coordination import coordinating
         from syzygy.management.executor import staging
@@ -98,11 +102,7 @@ class MigrateMixin(BaseCommand):
         from syzygy.progress import telling
 
         report = StageReport(self.stdout, self.style)
-
-        def say(text: str) -> None:
-            if options["verbosity"] >= 1:
-                self.stdout.write(text)
-                self.stdout.flush()
+        say = partial(self._say, options)
 
         def warn(text: str) -> None:
             self.stderr.write(self.style.WARNING(text), style_func=str)
@@ -135,6 +135,11 @@ class MigrateMixin(BaseCommand):
                 '"migrate" does, so --pre-deploy had no effect on it.'
             )
         return output
+
+    def _say(self, options: dict[str, Any], text: str) -> None:
+        if options["verbosity"] >= 1:
+            self.stdout.write(text)
+            self.stdout.flush()
 
     @staticmethod
     def _applies(options: dict[str, Any]) -> bool:

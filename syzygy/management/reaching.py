@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, TypeVar
 
 from django.core.management import CommandError
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import OperationalError
 
-from syzygy.locking import is_shut
-from syzygy.messages import error_text
+from syzygy.locking import SQLiteLock, is_shut, lock_for
+from syzygy.messages import error_text, migrating
 
-MIGRATING = "Another process is migrating this database. Waiting for it to finish."
+# A SQLite file is locked for a moment whenever somebody writes.
+ATTEMPTS = 5
+# Seconds between two of them, beside those that SQLite waits itself.
+RETRY = 0.2
+# https://www.sqlite.org/rescode.html#busy
+BUSY = 5
+
+T = TypeVar("T")
 
 
 def reach(alias: str) -> None:
@@ -23,27 +34,88 @@ def reach(alias: str) -> None:
     try:
         connections[alias].ensure_connection()
     except OperationalError as error:
-        if is_shut(connections[alias]):
-            return
         raise CommandError(
             f'The database "{alias}" can\'t be reached: {error_text(error)}'
         ) from error
 
 
-def wait_until_readable(
-    connection: BaseDatabaseWrapper, say: Callable[[str], None]
-) -> None:
-    """Wait while somebody migrates a SQLite file and keeps others from reading it.
+class _Patience:
+    """Asks a SQLite file again as long as somebody migrates it.
 
-    If it can't be read for another reason, Django is going to say so.
+    The file can't be read from when more is written than SQLite has in memory, to the
+    end of the transaction: https://www.sqlite.org/lockingv3.html
     """
-    is_said = False
-    while is_shut(connection):
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT count(*) FROM sqlite_master")
-            break
-        except OperationalError:
-            if not is_said:
-                say(MIGRATING)
-            is_said = True
+
+    def __init__(
+        self, connection: BaseDatabaseWrapper, say: Callable[[str], None]
+    ) -> None:
+        self._connection = connection
+        self._say = say
+        self._is_said = False
+
+    def __call__(
+        self, execute: Callable[..., T], sql: str, parameters: Any, *details: Any
+    ) -> T:
+        return self.wait_for(partial(execute, sql, parameters, *details))
+
+    def wait_for(self, action: Callable[[], T]) -> T:
+        """Return what the action returns as soon as it isn't kept from it.
+
+        Raises :class:`CommandError` if it is, and nobody migrates.
+        """
+        attempts = 0
+        while True:
+            try:
+                return action()
+            except OperationalError as error:
+                # In a transaction others may be waiting for what it has read.
+                if not _is_locked(error) or self._connection.in_atomic_block:
+                    raise
+                if is_shut(self._connection):
+                    self._tell()
+                elif (attempts := attempts + 1) == ATTEMPTS:
+                    raise CommandError(
+                        f"The file {self._connection.settings_dict['NAME']} can't be "
+                        "read: another program, which isn't migrating it, keeps it "
+                        "locked. End its transaction and try again."
+                    ) from error
+                time.sleep(RETRY)
+
+    def _tell(self) -> None:
+        lock = lock_for(self._connection)
+        if not self._is_said and lock is not None:
+            self._say(migrating(lock.holder()))
+        self._is_said = True
+
+
+@contextlib.contextmanager
+def patience(alias: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Wait for whoever migrates a SQLite file, whatever is asked of it meanwhile."""
+    connection = connections[alias]
+    if not isinstance(lock_for(connection), SQLiteLock):
+        yield
+        return
+    patient = _Patience(connection, say)
+    # If it fails for another reason, whoever asks next is told.
+    with contextlib.suppress(OperationalError):
+        patient.wait_for(connection.ensure_connection)
+    with connection.execute_wrapper(patient):
+        yield
+
+
+@contextlib.contextmanager
+def impatience(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Let it be told at once that a file is locked, for those who see to it."""
+    wrappers = connection.execute_wrappers
+    before = wrappers[:]
+    wrappers[:] = [each for each in before if not isinstance(each, _Patience)]
+    try:
+        yield
+    finally:
+        wrappers[:] = before
+
+
+def _is_locked(error: OperationalError) -> bool:
+    code = getattr(error.__cause__, "sqlite_errorcode", None)
+    # The rest of the number says more of the reason.
+    return isinstance(code, int) and code & 0xFF == BUSY

@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from syzygy.quorum.records import Phase, Record
+from syzygy.quorum.records import Phase, Record, disagreement
 
 # Seconds a ballot stays open: longer than the longest interval at which a party reads.
 BALLOT = 3.0
@@ -78,7 +78,7 @@ class View:
     def update(self, record: Record, clock: float) -> None:
         """Take note of what the party wrote."""
         self.is_gone = False
-        if record == self.record:
+        if record is self.record or record == self.record:
             return
         if record.ballot != self.record.ballot:
             self.ballot_seen = clock
@@ -164,8 +164,9 @@ class Participant:
         former sees in the database how it ended.
         """
         is_next = self.record.phase is Phase.LEADING
+        longest = max(SILENCE, self._lease)
         for party, view in self.views.items():
-            is_silent = self._clock - view.changed > max(SILENCE, self._lease)
+            is_silent = self._clock - view.changed > longest
             is_over = view.record.phase in OVER and not view.is_proven
             if is_silent or (is_next and is_over):
                 yield party
@@ -248,8 +249,8 @@ class Participant:
         if view.is_proven:
             return Verdict(
                 Call.DISSOLVED,
-                f"The parties of the quorum disagree: {self.record.wish}; "
-                f"{view.record.wish}.",
+                f"The parties of the quorum disagree: "
+                f"{disagreement(self.record, view.record)}.",
             )
         if not view.is_greeted:
             # Answer it: it can't know whether this party is alive, either.
@@ -316,8 +317,6 @@ class Participant:
         for view in self._others([Phase.APPLYING]):
             if view.is_proven and self._agrees(view.record):
                 return self._follow(view)
-        if self._now >= self._deadline:
-            return Verdict(Call.TIMEOUT)
         return Verdict(Call.LEAD)
 
     def _follow(self, view: View) -> Verdict | None:

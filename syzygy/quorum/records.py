@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 
+from syzygy.messages import process_text
 from syzygy.plan import hash_plan
 from syzygy.staging import Plan
 
@@ -54,16 +55,19 @@ class Record:
     detail: str = ""
 
     def __str__(self) -> str:
-        return f'process {self.pid} on "{self.host}"'
-
-    @property
-    def wish(self) -> str:
-        """What it wants, in words."""
-        return f"{self} wants a quorum of {self.size} for {self.wants}"
+        return process_text(self.pid, self.host)
 
     def encode(self) -> str:
         """The text that :meth:`decode` reads."""
         return json.dumps({"format": FORMAT, **asdict(self)}, separators=(",", ":"))
+
+
+def disagreement(one: Record, other: Record) -> str:
+    """Who of two wants what, in words."""
+    first, second = (f"{each} wants a quorum of {each.size}" for each in (one, other))
+    if one.plan == other.plan:
+        return f"{first}, {second}, both for {one.wants}"
+    return f"{first} for {one.wants}; {second} for {other.wants}"
 
 
 def decode(text: object) -> Record | None:

@@ -11,9 +11,9 @@ from functools import partial
 
 from syzygy.exceptions import QuorumDissolved
 from syzygy.interrupts import signal_of, watching
-from syzygy.messages import error_line
+from syzygy.messages import error_line, migrating
 from syzygy.quorum.backends.base import RosterQuorum, StoreUnavailable
-from syzygy.quorum.pace import HEARTBEAT, MINUTE, Pace
+from syzygy.quorum.pace import BEAT_LATER, HEARTBEAT, MINUTE, Pace
 from syzygy.quorum.protocol import RUNNING, Call, Participant, Verdict
 from syzygy.quorum.records import Phase, Record, decode
 from syzygy.quorum.ticker import Ticker
@@ -64,8 +64,11 @@ class Session:
         self._participant = participant
         self._world = world
         self._clock = clock
-        self._pace = Pace(clock())
+        self._heartbeat = min(HEARTBEAT, settings.lease / BEATS)
+        self._pace = Pace(clock(), settings.ahead)
         self._deadline = clock() + settings.timeout
+        # What the texts mean that were read last.
+        self._known: dict[str, Record | None] = {}
         self._said: object = None
         self._trouble = ""
         self._trouble_since = 0.0
@@ -99,8 +102,7 @@ class Session:
     @contextlib.contextmanager
     def applying(self) -> Iterator[None]:
         """Let the others know that this party is alive, and in the end how it went."""
-        interval = min(HEARTBEAT, self._settings.lease / BEATS)
-        with Ticker(interval, self._beat), watching(self._interrupted):
+        with Ticker(self._heartbeat, self._beat), watching(self._interrupted):
             try:
                 yield
             except BaseException as error:
@@ -176,13 +178,14 @@ class Session:
         is_taken = self._world.take_lock()
         if is_taken is None:
             is_taken = self._claim()
+            if not is_taken and self._is_cut_off(self._clock()):
+                raise StoreUnavailable(self._trouble)
         if not is_taken:
-            self._say_once(
-                "locked",
-                "The quorum is there, but another process holds the lock of the "
-                "database. Waiting for it.",
-            )
+            if not self._trouble:
+                holder = self._world.lock_holder()
+                self._say_once("locked", f"{self._there} {migrating(holder)}")
             return None
+        self._world.say(f"{self._there} This process applies the plan.")
         self._participant.apply()
         # By now nobody has to hear of it.
         with contextlib.suppress(StoreUnavailable):
@@ -214,26 +217,29 @@ class Session:
             self._trouble_since = now
             self._world.say(f"{error}. Trying again.")
         self._trouble = str(error)
-        phase = self._participant.record.phase
-        if phase is Phase.LEADING and now < self._deadline:
+        if self._leads:
             return Verdict(Call.LEAD)
-        if phase is not Phase.FOLLOWING:
+        if self._record.phase is not Phase.FOLLOWING:
             return Verdict(Call.TIMEOUT) if now >= self._deadline else None
-        away = now - self._trouble_since
-        if away > OUTAGE * self._settings.lease:
+        if self._is_cut_off(now):
             return Verdict(
                 Call.DISSOLVED,
-                f"{error}, for {away:.0f} seconds now, so nobody knows how "
-                f"{self._participant.leader} fares.",
+                f"{error}, for {now - self._trouble_since:.0f} seconds now, so nobody "
+                f"knows how {self._participant.leader} fares.",
             )
         if now - self._looked > LOOK:
             self._looked = now
             return Verdict(Call.LOOK)
         return None
 
+    def _is_cut_off(self, now: float) -> bool:
+        away = now - self._trouble_since
+        return bool(self._trouble) and away > OUTAGE * self._settings.lease
+
     def _keep(self, now: float) -> None:
         """Write if there is something to say, and tidy up after the dead."""
-        if self._pace.must_beat(now):
+        # Those who follow it watch the heart of one that waits for the lock, too.
+        if self._pace.must_beat(now, self._heartbeat if self._leads else BEAT_LATER):
             self._participant.beat()
         if self._participant.must_write:
             self._write()
@@ -245,11 +251,12 @@ class Session:
     def _pause(self) -> float:
         if self._trouble:
             return 0.5
-        participant = self._participant
+        participant, now = self._participant, self._clock()
         since = None
         if participant.is_hurried:
-            since = participant.followed_since or self._clock()
-        return self._pace.pause(self._clock(), since)
+            since = participant.followed_since or now
+        pause = self._pace.pause(now, since)
+        return min(pause, self._heartbeat) if self._leads else pause
 
     # ------------------------------------------------------------ the round
 
@@ -292,6 +299,11 @@ class Session:
         return self._participant.record.party
 
     @property
+    def _leads(self) -> bool:
+        """Whether it is to apply the plan, and waits for the lock."""
+        return self._record.phase is Phase.LEADING
+
+    @property
     def _record(self) -> Record:
         return self._participant.record
 
@@ -312,8 +324,12 @@ class Session:
         texts = self._worker.ask(
             lambda store: store.read(self._settings.namespace, size)
         )
-        decoded = {party: decode(text) for party, text in texts.items()}
-        return {party: record for party, record in decoded.items() if record}
+        known, self._known = self._known, {}
+        for text in texts.values():
+            # Most of them are as they were.
+            self._known[text] = known[text] if text in known else decode(text)
+        found = {party: self._known[text] for party, text in texts.items()}
+        return {party: record for party, record in found.items() if record}
 
     def _write(self, patience: float | None = None) -> None:
         record = self._record
@@ -338,8 +354,7 @@ class Session:
             leader = self._participant.leader
             self._say_once(
                 ("following", leader and leader.party),
-                f"The quorum of {record.size} is there. "
-                f"{_capitalized(str(leader))} applies the plan.",
+                f"{self._there} {_capitalized(str(leader))} applies the plan.",
             )
         elif record.phase is Phase.WAITING:
             present = self._participant.present
@@ -357,12 +372,11 @@ class Session:
             self._said = what
             self._world.say(text)
 
+    @property
+    def _there(self) -> str:
+        return f"The quorum of {self._record.size} is there."
+
     def _why_timeout(self) -> str:
-        if self._record.phase is Phase.LEADING:
-            return (
-                "The quorum is there, but another process held the lock of the "
-                f"database for {self._settings.timeout:g} seconds."
-            )
         present = self._participant.present
         why = (
             f"Only {len(present)} of {self._record.size} parties came within "

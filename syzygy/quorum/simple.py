@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from syzygy.exceptions import QuorumDissolved
 from syzygy.interrupts import watching
-from syzygy.messages import error_line
+from syzygy.messages import error_line, migrating
 from syzygy.quorum.backends.base import QuorumBase, StoreUnavailable
 from syzygy.quorum.session import Outcome, QuorumTimeout
 from syzygy.quorum.world import Settings, World
@@ -18,6 +18,8 @@ POLL = 0.5
 LOOK = 1.0
 # Seconds that the party which leads may take until it has the lock.
 START = 10.0
+# And until it has it when somebody else gave it back: it tries every half a second.
+GRACE = 3.0
 
 
 class SimpleSession:
@@ -41,6 +43,7 @@ class SimpleSession:
         self._world = world
         self._clock = clock
         self._deadline = clock() + settings.timeout
+        self._free_since: float | None = None
 
     def gather(self) -> Outcome:
         """Return when this party leads or another one has applied the plan.
@@ -70,12 +73,11 @@ class SimpleSession:
                 raise
 
     def _take_lock(self) -> Outcome:
+        is_said = False
         while self._world.take_lock() is False:
-            if self._clock() >= self._deadline:
-                raise QuorumTimeout(
-                    "The quorum is there, but another process held the lock of the "
-                    f"database for {self._settings.timeout:g} seconds."
-                )
+            if not is_said:
+                self._world.say(migrating(self._world.lock_holder()))
+            is_said = True
             time.sleep(POLL)
         return Outcome.LEADS
 
@@ -113,7 +115,12 @@ class SimpleSession:
         is_free = self._world.is_idle()
         if is_free is None:
             is_free = now >= self._deadline
-        if is_free and not self._world.is_applied():
+        if not is_free:
+            self._free_since = None
+            return
+        self._free_since = self._free_since or now
+        # The one that leads may have waited for the lock, and take it any moment.
+        if now - self._free_since > GRACE and not self._world.is_applied():
             raise QuorumDissolved("The party that was to apply the plan is gone.")
 
     def _sever(self) -> None:

@@ -17,6 +17,9 @@ class World(Protocol):
     def take_lock(self) -> bool | None:
         """Whether the lock could be taken; ``None`` if it is turned off."""
 
+    def lock_holder(self) -> str:
+        """Who has it, for people; nothing if that can't be told."""
+
     def is_idle(self) -> bool | None:
         """Whether nobody has the lock; ``None`` if it is turned off."""
 
@@ -25,8 +28,12 @@ class World(Protocol):
 
 
 class Settings(NamedTuple):
-    """What a session is about."""
+    """What a session is about.
+
+    ``ahead`` is what the clock on the wall is ahead of the session's own.
+    """
 
     namespace: str
     timeout: float
     lease: float
+    ahead: float = 0.0

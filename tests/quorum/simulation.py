@@ -30,6 +30,7 @@ class Sim:
     snapshot: tuple[float, dict[str, Record]] | None = None
     # What became of it: "applied", "followed", "failed", "timeout".
     result: str = ""
+    is_elected: bool = False
     has_lock: bool = False
     agreed_at: dict[str, float] = field(default_factory=dict)
     beat_at: float = 0.0
@@ -92,7 +93,7 @@ class World:
         return ballot
 
     def read(self, sim: Sim) -> None:
-        sim.snapshot = (self.now, dict(self.store))
+        sim.snapshot = (self.now, self._records(sim))
 
     def act(self, sim: Sim) -> None:
         """Conclude from what it read, write, and do what follows."""
@@ -106,7 +107,7 @@ class World:
         if sim.participant.must_write:
             self._write(sim)
         for party in list(sim.participant.garbage()):
-            self.store.pop(party, None)
+            self._remove(sim, party)
             sim.participant.forget([party])
         if verdict is not None:
             self._obey(sim, verdict)
@@ -144,12 +145,24 @@ class World:
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
 
+    # ------------------------------------------------------------ the store
+
+    def _records(self, sim: Sim) -> dict[str, Record]:
+        return dict(self.store)
+
+    def _keep(self, sim: Sim) -> None:
+        self.store[sim.name] = sim.participant.record
+
+    def _remove(self, sim: Sim, party: str) -> None:
+        self.store.pop(party, None)
+
     # ------------------------------------------------------------ what follows
 
     def _obey(self, sim: Sim, verdict: Verdict) -> None:
         plan = sim.participant.record.plan
         if verdict.call is Call.LEAD:
             self._check_leader(sim)
+            sim.is_elected = True
             if self.lock is None:
                 self.leaders += 1
                 self.lock, sim.has_lock = sim.name, True
@@ -159,7 +172,7 @@ class World:
             self._leave(sim, "followed")
         elif verdict.call is not Call.LOOK:
             sim.reason = verdict.reason
-            if sim.participant.record.phase is Phase.LEADING or (
+            if (
                 verdict.call is Call.DISSOLVED
                 and sim.participant.record.phase is Phase.WAITING
             ):
@@ -188,14 +201,14 @@ class World:
         if self.is_late:
             self.late.append((sim.name, None))
         else:
-            self.store.pop(sim.name, None)
+            self._remove(sim, sim.name)
 
     def _write(self, sim: Sim) -> None:
         sim.participant.must_write = False
         if self.is_late:
             self.late.append((sim.name, sim.participant.record))
         else:
-            self.store[sim.name] = sim.participant.record
+            self._keep(sim)
 
     def _unlock(self, sim: Sim) -> None:
         sim.has_lock = False
@@ -223,3 +236,28 @@ class World:
                     if self.now - began >= applying:
                         self.finish(sim, is_well=True)
             self.pass_time(TICK)
+
+
+def results(sims: list[Sim]) -> list[str]:
+    return sorted(sim.result for sim in sims)
+
+
+def elect(world: World, size: int, seed: int) -> list[Sim]:
+    """Let parties come and act in any order, on what they read a while ago or now."""
+    order = random.Random(seed)
+    sims: list[Sim] = []
+    while len(sims) < size or any(world.active):
+        for _ in range(order.choice([size // 5, size])):
+            if len(sims) < size:
+                sims.append(world.start(size))
+        for step in (world.read, world.act):
+            active = list(world.active)
+            order.shuffle(active)
+            for sim in active:
+                if order.random() < 0.9:
+                    step(sim)
+        for sim in [sim for sim in world.active if sim.has_lock]:
+            if order.random() < 0.5:
+                world.finish(sim, is_well=True)
+        world.pass_time(TICK)
+    return sims

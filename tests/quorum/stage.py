@@ -164,6 +164,9 @@ class Actor:
             self.stage.owner = self
         return self.stage.owner is self
 
+    def lock_holder(self) -> str:
+        return f"number {self.stage.owner.number}" if self.stage.owner else ""
+
     def is_idle(self) -> bool | None:
         return self.stage.owner is None
 

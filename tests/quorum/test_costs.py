@@ -45,6 +45,9 @@ class Nobody:
     def take_lock(self) -> bool | None:
         raise NotImplementedError
 
+    def lock_holder(self) -> str:
+        raise NotImplementedError
+
     def is_idle(self) -> bool | None:
         raise NotImplementedError
 

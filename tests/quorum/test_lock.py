@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from signal import SIGKILL
+from threading import Timer
+from typing import Any
+from unittest.mock import patch
 
 import pytest
+from django.core.management import CommandError
 from django.db import connection, connections
 
 from syzygy.locking import SQLiteLock, lock_for, sqlite_file
@@ -22,7 +31,9 @@ def test_one_after_another(clusters: Clusters) -> None:
     first = clusters.start()
     clusters.wait_for_held()
     second = clusters.start()
-    second.wait_for("Another process is migrating this database")
+    # MySQL doesn't know processes.
+    who = "session " if UNDER_TEST == "mariadb" else f"process {first.pid} on "
+    second.wait_for(f"Another process is migrating this database: {who}")
     clusters.release()
     assert_all([first, second])
     assert clusters.appliers == [first.pid]
@@ -165,6 +176,89 @@ def test_path_of_a_sqlite_database(tmp_path: Path) -> None:
     for name in (tmp_path / "a b", str(tmp_path / "a b"), f"file:{tmp_path}/a%20b?m=1"):
         connection = DatabaseWrapper({"NAME": name, "TEST": {}})
         assert sqlite_file(connection) == str(tmp_path / "a b")
+
+
+@contextmanager
+def shut_before(number: int, *, migrates: bool) -> Iterator[list[str]]:
+    """Have somebody lock the file before the statement of that number, for a moment.
+
+    If that one doesn't migrate it, until the end. Yields the statements.
+    """
+    statements: list[str] = []
+    with ExitStack() as stack:
+        stack.callback(connection.close)
+        options = {**connection.settings_dict["OPTIONS"], "timeout": 0}
+        stack.enter_context(patch.dict(connection.settings_dict, {"OPTIONS": options}))
+        connection.close()
+        other = sqlite3.connect(
+            connection.settings_dict["NAME"],
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        stack.callback(other.close)
+        lock = SQLiteLock(sqlite_file(connection))
+
+        def open_again() -> None:
+            other.execute("COMMIT")
+            lock.release()
+
+        timer = Timer(0.05, open_again)
+
+        def shut(execute: Callable[..., Any], sql: str, *details: Any) -> Any:
+            if len(statements) == number:
+                other.execute("BEGIN EXCLUSIVE")
+                if migrates:
+                    assert lock.acquire()
+                    timer.start()
+            statements.append(sql)
+            return execute(sql, *details)
+
+        stack.enter_context(connection.execute_wrapper(shut))
+        yield statements
+        if timer.is_alive():
+            timer.join()
+
+
+@pytest.mark.skipif(UNDER_TEST != "sqlite", reason="Others can be read meanwhile.")
+def test_file_that_is_locked_at_any_moment(clusters: Clusters) -> None:
+    clusters.project.call("migrate")
+    with shut_before(-1, migrates=True) as statements:
+        clusters.project.call("migrate", "--plan")
+    assert len(statements) > 3
+    for number in range(len(statements)):
+        with shut_before(number, migrates=True):
+            told = clusters.project.call("migrate", "--plan")
+        assert f"process {os.getpid()} on " in told
+        assert "No planned migration operations" in told
+
+
+@pytest.mark.skipif(UNDER_TEST != "sqlite", reason="Others can be read meanwhile.")
+def test_file_that_another_program_keeps_locked(clusters: Clusters) -> None:
+    with (
+        shut_before(1, migrates=False),
+        pytest.raises(CommandError, match="another program, which isn't migrating it"),
+    ):
+        clusters.project.call("migrate", "--plan")
+
+
+@pytest.mark.skipif(UNDER_TEST == "sqlite", reason="It has no sessions.")
+def test_lock_outlives_what_ends_idle_sessions(clusters: Clusters) -> None:
+    del clusters
+    impatient = connection.copy()
+    impatient.settings_dict["OPTIONS"] |= (
+        {"options": "-c idle_in_transaction_session_timeout=300"}
+        if UNDER_TEST == "postgresql"
+        else {"init_command": "SET SESSION wait_timeout = 1"}
+    )
+    lock, other = lock_for(impatient), lock_for(connection)
+    assert lock is not None
+    assert other is not None
+    assert lock.acquire()
+    time.sleep(1.5)
+    assert not other.acquire()
+    lock.release()
+    assert other.acquire()
+    other.release()
 
 
 @pytest.mark.skipif(UNDER_TEST != "postgresql", reason="It is PostgreSQL's.")

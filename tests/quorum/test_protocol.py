@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.properties import examples
-from tests.quorum.simulation import LEASE, TICK, TIMEOUT, Sim, World
+from tests.quorum.simulation import LEASE, TICK, TIMEOUT, Sim, World, elect, results
 
 WALKS = examples(250)
 pick = st.integers(0, 50)
@@ -211,10 +211,6 @@ def test_random_walks() -> None:
     assert leaders > WALKS / 4
 
 
-def results(sims: list[Sim]) -> list[str]:
-    return sorted(sim.result for sim in sims)
-
-
 @pytest.mark.parametrize("size", [2, 3, 5, 20, 50])
 @pytest.mark.parametrize("gap", [0.0, 0.1, 7.0])
 def test_all_come(size: int, gap: float) -> None:
@@ -227,6 +223,13 @@ def test_all_come(size: int, gap: float) -> None:
     world.settle(20)
     assert results(sims) == ["applied"] + ["followed"] * (size - 1)
     assert len(world.applications) == 1
+
+
+def test_fifty_parties_elect_one_of_them() -> None:
+    for seed in range(examples(200)):
+        sims = elect(World(), 50, seed)
+        assert sum(sim.is_elected for sim in sims) == 1, seed
+        assert results(sims) == ["applied"] + ["followed"] * 49, seed
 
 
 @pytest.mark.parametrize("agrees", [False, True])

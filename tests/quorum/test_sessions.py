@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from random import Random
 from sqlite3 import OperationalError
-from typing import Any
+from statistics import median
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
@@ -17,7 +20,8 @@ from django.test import override_settings
 from syzygy.quorum.backends import database
 from syzygy.quorum.backends.cache import CacheQuorum
 from syzygy.quorum.backends.database import DatabaseQuorum
-from tests.quorum.stage import LEASE, Actor, Stage, simulated
+from tests.quorum import stage as stage_module
+from tests.quorum.stage import LEASE, TIMEOUT, Actor, Stage, simulated
 from tests.services import UNDER_TEST
 
 pytestmark = pytest.mark.skipif(UNDER_TEST != "sqlite", reason="No server is asked.")
@@ -285,6 +289,77 @@ def test_another_one_migrates_without_a_quorum(theatre: Theatre) -> None:
     stage.play({20: lambda: stage.commit(actor)})
     assert actor.result == "followed"
     assert actor.ended < 15
+
+
+def test_lock_of_another_process_is_waited_for(
+    theatre: Theatre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Shorter than the time between two reads, later.
+    monkeypatch.setattr(stage_module, "LEASE", 1.0)
+    stage = theatre.open()
+    actors = stage.start(2)
+    stage.owner = cast("Actor", SimpleNamespace(number=9))
+    waited = 0.0
+
+    def unlock() -> None:
+        nonlocal waited
+        waited, stage.owner = stage.now, None
+
+    # One that comes late reads more often than the one that leads gives signs of life.
+    stage.play({2200: lambda: stage.start(1, size=2), 3000: unlock})
+    # The gathering may take as long as the timeout, and it is over.
+    assert waited > 2 * TIMEOUT
+    assert results(stage.actors) == ["applied", "followed", "followed"]
+    (leader,) = (actor for actor in actors if actor.result == "applied")
+    (told,) = (text for text in leader.said if "number 9" in text)
+    assert told.startswith("The quorum of 2 is there. Another process is migrating")
+
+
+def test_store_that_stands_in_for_the_lock_is_gone(
+    theatre: Theatre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if theatre.kind == "database":
+        pytest.skip("It is the same there.")
+    stage = theatre.open(has_lock=False)
+    assert CacheQuorum().claim("ns", "somebody")
+    actors = stage.start(2)
+
+    def fail(*arguments: Any) -> None:
+        raise OSError("no route")
+
+    def break_down() -> None:
+        for name in ("_get", "_set"):
+            monkeypatch.setattr(SharedCache, name, fail)
+
+    stage.play({60: break_down})
+    assert results(actors) == ["dissolved", "unavailable"]
+    assert not stage.commits
+    for actor in actors:
+        assert "no route" in actor.reason
+        assert 3 * LEASE < actor.ended < 4 * LEASE
+
+
+def test_how_long_it_takes_from_the_last_one_on(
+    theatre: Theatre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside what the processes and the store take; see tests/bench/quorum.py."""
+    if theatre.kind == "database":
+        pytest.skip("It is the same there.")
+    monkeypatch.setattr(stage_module, "TIMEOUT", 90.0)
+    random = Random(5)
+    took = []
+    for applying in (0.1, 0.5, 1.0, 2.0) * 3:
+        monkeypatch.setattr(stage_module, "APPLYING", applying)
+        stage = theatre.open()
+        actors = stage.start(5)
+        for actor in actors:
+            actor.wakes = random.uniform(0, 60)
+        last = max(actor.wakes for actor in actors)
+        stage.play()
+        assert results(actors) == ["applied"] + ["followed"] * 4
+        took.append(max(actor.ended for actor in actors) - last - applying)
+    assert median(took) < 0.25
+    assert max(took) < 0.4
 
 
 def test_heart_beats_several_times_in_a_lease(theatre: Theatre) -> None:
