@@ -122,6 +122,8 @@ class Participant:
         self._clock = 0.0
         self._ballot_at = 0.0
         self._leader = ""
+        # Those that weren't silent for too long when it last read.
+        self._alive: list[View] = []
 
     @property
     def is_hurried(self) -> bool:
@@ -193,6 +195,7 @@ class Participant:
             else:
                 self.views[party] = View(record, self._clock, not is_first, self._clock)
         self._lose(self.views.keys() - records.keys())
+        self._alive = list(self._find_alive())
         if not is_first and self.record.party not in records:
             # Flushed, expired, or another one took its place.
             self.must_write = True
@@ -357,13 +360,15 @@ class Participant:
 
     def _others(self, phases: Collection[Phase]) -> list[View]:
         """Those in one of these phases that may be alive, or have ended lately."""
-        limits = dict.fromkeys(RUNNING, self._lease)
-        return [
-            view
-            for view in self.views.values()
-            if view.record.phase in phases
-            and self._clock - view.changed <= limits.get(view.record.phase, SILENCE)
-        ]
+        return [view for view in self._alive if view.record.phase in phases]
+
+    def _find_alive(self) -> Iterator[View]:
+        for view in self.views.values():
+            silence = self._clock - view.changed
+            if silence == 0 or silence <= (
+                self._lease if view.record.phase in RUNNING else SILENCE
+            ):
+                yield view
 
     def _candidates(self) -> list[View]:
         return [

@@ -89,7 +89,12 @@ class Bench:
             [sys.executable, "-m", "django", *arguments],
             cwd=self.folder,
             env=os.environ
-            | {"DJANGO_SETTINGS_MODULE": settings, "PYTHONPATH": str(self.folder)},
+            | {
+                "DJANGO_SETTINGS_MODULE": settings,
+                "PYTHONPATH": os.pathsep.join(
+                    [str(self.folder), os.environ.get("PYTHONPATH", "")]
+                ),
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

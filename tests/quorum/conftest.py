@@ -69,11 +69,14 @@ def party_servers(
 @pytest.fixture
 def party_server(
     party_servers: Callable[[bool], PartyServer], request: pytest.FixtureRequest
-) -> PartyServer:
+) -> Iterator[PartyServer]:
+    """Start parties; those of a test that failed don't stay for the next."""
     is_new = UNDER_TEST == "sqlite" and not any(
         name in request.node.name for name in UNMEASURED
     )
-    return party_servers("COVERAGE_PROCESS_CONFIG" in os.environ and is_new)
+    server = party_servers("COVERAGE_PROCESS_CONFIG" in os.environ and is_new)
+    yield server
+    server.kill_all()
 
 
 @pytest.fixture

@@ -13,10 +13,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from warnings import catch_warnings, simplefilter
 
 from django.conf import settings
@@ -152,23 +153,34 @@ class PartyServer:
         self._folder = folder
         self._parties: dict[int, Party] = {}
         self._lock = threading.Lock()
-        self._process = subprocess.Popen(
+        self._environment = inherited | {
+            "SYZYGY_MANAGE_SERVER": str(Path(__file__).parent.parent)
+        }
+        # What it imports for all of them is compiled once, not by each server.
+        del self._environment["PYTHONDONTWRITEBYTECODE"]
+
+    @cached_property
+    def _process(self) -> subprocess.Popen[str]:
+        """It is started when it is first needed: it imports much."""
+        process = subprocess.Popen(
             [
                 sys.executable,
                 Path(__file__).with_name("party_server.py"),
                 f"django.db.backends.{SERVICES[UNDER_TEST].engine}.base",
             ],
-            env=inherited | {"SYZYGY_MANAGE_SERVER": str(Path(__file__).parent.parent)},
+            env=self._environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread = threading.Thread(
+            target=self._listen, args=(process.stdout,), daemon=True
+        )
         self._thread.start()
+        return process
 
-    def _listen(self) -> None:
-        assert self._process.stdout
-        for line in self._process.stdout:
+    def _listen(self, told: IO[str]) -> None:
+        for line in told:
             values = json.loads(line)
             party = self._parties[values["number"]]
             if "pid" in values:
@@ -193,10 +205,17 @@ class PartyServer:
         self._process.stdin.flush()
         return party
 
-    def close(self) -> None:
+    def kill_all(self) -> None:
+        """Leave no party that would hold a lock."""
         for party in self._parties.values():
-            if party.pid and party.code is None:
-                os.kill(party.pid, signal.SIGKILL)
+            if party.code is None:
+                with suppress(ProcessLookupError):
+                    party.signal(signal.SIGKILL)
+                party.wait()
+
+    def close(self) -> None:
+        if "_process" not in vars(self):
+            return
         with self._process:
             assert self._process.stdin
             self._process.stdin.close()

@@ -107,4 +107,7 @@ if __name__ == "__main__":
     for module in (*manage_server.COMMON, *OURS, *sys.argv[1:]):
         with contextlib.suppress(ImportError):
             import_module(module)
+    # The files of a project change within one tick of the clock.
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     serve()

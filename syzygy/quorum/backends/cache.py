@@ -96,7 +96,8 @@ class CacheQuorum(RosterQuorum):
 
     def read(self, namespace: str, size: int) -> dict[str, str]:
         """The records of all parties."""
-        keys = {self._key(namespace, number): number for number in range(_places(size))}
+        prefix = self._key(namespace, "")
+        keys = {f"{prefix}{number}": number for number in range(_places(size))}
         found = self._ask(lambda cache: cache.get_many(keys, version=self._version))
         records = {}
         self._places = {}
