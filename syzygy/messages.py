@@ -37,6 +37,11 @@ def error_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def sentence(text: str) -> str:
+    """A text that may end with what somebody else says, with an end of its own."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
 def process_text(number: int, host: str) -> str:
     """A process, as people find it."""
     return f'process {number} on "{host}"'

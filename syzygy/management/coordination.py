@@ -28,7 +28,7 @@ from syzygy.locking import (
 )
 from syzygy.management.executor import StalePlan
 from syzygy.management.reaching import impatience
-from syzygy.messages import error_text, migrating
+from syzygy.messages import error_text, migrating, sentence
 from syzygy.staging import Plan
 
 if TYPE_CHECKING:
@@ -200,7 +200,12 @@ class Coordinator:
     # ------------------------------------------------------------ the quorum
 
     def is_applied(self) -> bool:
-        """Whether the database holds the whole plan for applied, or for undone."""
+        """Whether the database holds the whole plan for applied, or for undone.
+
+        Raises :class:`~syzygy.quorum.world.Unknown` if it can't be asked.
+        """
+        from syzygy.quorum.world import Unknown
+
         attempts = 0
         while True:
             try:
@@ -209,7 +214,7 @@ class Coordinator:
                 # One that migrates a SQLite file lets others read it when it is done.
                 attempts += not is_shut(self._connection)
                 if attempts >= ATTEMPTS:
-                    raise CommandError(
+                    raise Unknown(
                         "The database can't be asked what is applied: "
                         f"{error_text(error)}"
                     ) from error
@@ -237,6 +242,7 @@ class Coordinator:
     def _gather(self) -> None:
         from syzygy.quorum.backends.base import StoreUnavailable
         from syzygy.quorum.session import Outcome, QuorumTimeout
+        from syzygy.quorum.world import Unknown
 
         session = self._make_session()
         self._close_connections()
@@ -246,8 +252,8 @@ class Coordinator:
             raise CommandError(str(error), returncode=EXIT_DISSOLVED) from error
         except QuorumTimeout as error:
             raise CommandError(str(error), returncode=EXIT_TIMEOUT) from error
-        except StoreUnavailable as error:
-            raise CommandError(f"{error}.") from error
+        except (StoreUnavailable, Unknown) as error:
+            raise CommandError(sentence(str(error))) from error
         if outcome is Outcome.FOLLOWED:
             raise Followed
         self._stack.enter_context(session.applying())

@@ -11,14 +11,14 @@ from functools import partial
 
 from syzygy.exceptions import QuorumDissolved
 from syzygy.interrupts import signal_of, watching
-from syzygy.messages import error_line, migrating
+from syzygy.messages import error_line, migrating, sentence
 from syzygy.quorum.backends.base import RosterQuorum, StoreUnavailable
 from syzygy.quorum.pace import BEAT_LATER, HEARTBEAT, MINUTE, Pace
 from syzygy.quorum.protocol import RUNNING, Call, Participant, Verdict
 from syzygy.quorum.records import Phase, Record, decode
 from syzygy.quorum.ticker import Ticker
 from syzygy.quorum.worker import Worker
-from syzygy.quorum.world import Settings, World
+from syzygy.quorum.world import Settings, Unknown, World
 
 # A follower that hears nothing of the store looks into the database this often, and
 # gives up after so many leases.
@@ -158,13 +158,19 @@ class Session:
     def _act(self, verdict: Verdict) -> Outcome | None:
         if verdict.call is Call.LEAD:
             return self._take_lock()
-        if self._world.is_applied():
-            return Outcome.FOLLOWED
+        reason, doubt = verdict.reason, ""
+        try:
+            if self._world.is_applied():
+                return Outcome.FOLLOWED
+        except Unknown as error:
+            if verdict.call is Call.DONE:
+                raise
+            # The store may be in the same database.
+            doubt = "" if self._trouble else str(error)
         if verdict.call is Call.LOOK:
             return None
         if verdict.call is Call.TIMEOUT:
-            raise QuorumTimeout(self._why_timeout())
-        reason = verdict.reason
+            raise QuorumTimeout(_joined(self._why_timeout(), doubt))
         if verdict.call is Call.DONE:
             reason += (
                 " But the database that this party has doesn't hold it for applied."
@@ -172,7 +178,7 @@ class Session:
         elif self._participant.record.phase is Phase.WAITING:
             # Nobody leads who could tell the others.
             self._end(Phase.FAILED, reason)
-        raise QuorumDissolved(reason)
+        raise QuorumDissolved(_joined(reason, doubt))
 
     def _take_lock(self) -> Outcome | None:
         is_taken = self._world.take_lock()
@@ -382,12 +388,17 @@ class Session:
             f"Only {len(present)} of {self._record.size} parties came within "
             f"{self._settings.timeout:g} seconds. {_here(present)}"
         )
-        return f"{why} {self._trouble}." if self._trouble else why
+        return _joined(why, self._trouble)
 
 
 def _here(present: list[Record]) -> str:
     me, *others = present
     return f"{_and([f'{me} (this one)', *map(str, others)])} came."
+
+
+def _joined(text: str, more: str) -> str:
+    """Sentences, of which the second may be none."""
+    return f"{sentence(text)} {sentence(more)}" if more else text
 
 
 def _and(names: list[str]) -> str:

@@ -51,7 +51,7 @@ class Worker:
                 self._questions = None
                 questions.put(None)
             raise StoreUnavailable(
-                f"There was no answer within {patience:g} seconds"
+                f"The store of the quorum gave no answer within {patience:g} seconds"
             ) from error
 
     def close(self) -> None:

@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 
+class Unknown(Exception):
+    """The database can't be asked what is applied."""
+
+
 class World(Protocol):
     """What a party needs beside the store."""
 
     def is_applied(self) -> bool:
-        """Whether the database holds the plan for applied."""
+        """Whether the database holds the plan for applied.
+
+        Raises :class:`Unknown` if it can't be asked, after some attempts.
+        """
 
     def is_known_applied(self) -> bool:
         """The same; no if the database can't be asked at the moment."""

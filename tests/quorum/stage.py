@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
@@ -26,7 +26,7 @@ from syzygy.quorum.protocol import Participant
 from syzygy.quorum.records import Record
 from syzygy.quorum.session import Outcome, QuorumTimeout, Session
 from syzygy.quorum.worker import Worker
-from syzygy.quorum.world import Settings
+from syzygy.quorum.world import Settings, Unknown
 
 LEASE = 2.0
 TIMEOUT = 40.0
@@ -152,9 +152,14 @@ class Actor:
 
     def is_applied(self) -> bool:
         self.step()
+        if self.stage.is_away:
+            raise Unknown("The database is away")
         return self.stage.is_applied
 
-    is_known_applied = is_applied
+    def is_known_applied(self) -> bool:
+        with suppress(Unknown):
+            return self.is_applied()
+        return False
 
     def take_lock(self) -> bool | None:
         self.step()
@@ -183,6 +188,8 @@ class Stage:
         self.make_store = make_store
         self.has_lock = has_lock
         self.fails = fails
+        # Whether the database can't be asked.
+        self.is_away = False
         self.now = 0.0
         self.steps = 0
         self.heartbeat = 0.0

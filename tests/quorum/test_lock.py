@@ -294,6 +294,22 @@ def test_connections_of_a_waiting_party(clusters: Clusters, backend: str) -> Non
     party.wait()
 
 
+def test_pool_is_closed_before_it_waits(
+    clusters: Clusters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[bool] = []
+    monkeypatch.setattr(
+        connections["default"],
+        "close_pool",
+        lambda: closed.append(connection.connection is None),
+        raising=False,
+    )
+    with pytest.raises(CommandError, match="Only 1 of 2 parties came"):
+        clusters.project.call("migrate", quorum=2, quorum_timeout=0.1)
+    assert closed
+    assert all(closed)
+
+
 def connected() -> int:
     """How many connections others have to the database."""
     with connections["default"].cursor() as cursor:

@@ -339,6 +339,22 @@ def test_store_that_stands_in_for_the_lock_is_gone(
         assert 3 * LEASE < actor.ended < 4 * LEASE
 
 
+def test_database_that_is_away_in_the_end(theatre: Theatre) -> None:
+    stage = theatre.open()
+    (lonely,) = stage.start(1, size=2)
+    stage.play({30: lambda: setattr(stage, "is_away", True)})
+    assert lonely.result == "timeout"
+    assert lonely.reason.startswith("Only 1 of 2 parties came within 40 seconds.")
+    assert lonely.reason.endswith("came. The database is away.")
+    stage = theatre.open(fails=True)
+    stage.start(2)
+    stage.play({30: lambda: setattr(stage, "is_away", True)})
+    (follower,) = (actor for actor in stage.actors if actor.result != "failed")
+    # What is known is told all the same.
+    assert follower.result == "dissolved"
+    assert "RuntimeError: The disk is full. The database is away." in follower.reason
+
+
 def test_how_long_it_takes_from_the_last_one_on(
     theatre: Theatre, monkeypatch: pytest.MonkeyPatch
 ) -> None:
