@@ -92,17 +92,23 @@ def comparison_rules(
     return list(_compare(partial(_table, history, model), name, old, new))
 
 
+def is_a(field: AnyField, cls: type) -> bool:
+    """Whether the field is of that class.
+
+    Where it isn't, ``isinstance()`` would look for a ``__class__`` in all its bases.
+    """
+    return issubclass(type(field), cls)
+
+
 def is_generated(field: AnyField) -> bool:
     """Whether the database computes the field."""
-    return isinstance(field, GeneratedField)
+    return is_a(field, GeneratedField)
 
 
 def has_column(field: AnyField) -> bool:
     """Whether the field, no many-to-many one, has a column of its own."""
-    stands_for_others = isinstance(field, ForeignObject) and not isinstance(
-        field, ForeignKey
-    )
-    return not (stands_for_others or isinstance(field, CompositePrimaryKey))
+    stands_for_others = is_a(field, ForeignObject) and not is_a(field, ForeignKey)
+    return not (stands_for_others or is_a(field, CompositePrimaryKey))
 
 
 def has_db_default(field: AnyField) -> bool:
@@ -155,10 +161,11 @@ def _compare(
         return
     if column_name(name, old) != column_name(name, new):
         yield rules.RENAME_COLUMN
-    if _generated(old) != _generated(new):
-        yield rules.CHANGE_GENERATED
-        return
-    if not is_generated(new):
+    if is_generated(old) or is_generated(new):
+        if _generated(old) != _generated(new):
+            yield rules.CHANGE_GENERATED
+            return
+    else:
         yield from _compare_types(table_of, old, new)
     yield from _compare_attributes(old, new)
     if old.db_comment != new.db_comment:
@@ -183,10 +190,13 @@ def _compare_m2m(table_of: TableOf, old: AnyField, new: AnyField) -> Iterator[Ru
 def _compare_attributes(old: AnyField, new: AnyField) -> Iterator[Rule]:
     if old.null != new.null:
         yield rules.DROP_NOT_NULL if new.null else rules.SET_NOT_NULL
-    if old.primary_key == new.primary_key and is_unique(old) != is_unique(new):
-        yield rules.ADD_UNIQUE if is_unique(new) else rules.DROP_UNIQUE
-    elif old.db_index != new.db_index and not is_unique(new):
+    was_unique, becomes_unique = is_unique(old), is_unique(new)
+    if was_unique != becomes_unique and old.primary_key == new.primary_key:
+        yield rules.ADD_UNIQUE if becomes_unique else rules.DROP_UNIQUE
+    elif not becomes_unique and old.db_index != new.db_index:
         yield rules.ADD_DB_INDEX if new.db_index else rules.DROP_DB_INDEX
+    if old.db_default is new.db_default:
+        return
     if has_db_default(old) != has_db_default(new):
         yield rules.ADD_DB_DEFAULT if has_db_default(new) else rules.DROP_DB_DEFAULT
     elif old.db_default != new.db_default:
@@ -196,7 +206,7 @@ def _compare_attributes(old: AnyField, new: AnyField) -> Iterator[Rule]:
 def _compare_types(table_of: TableOf, old: AnyField, new: AnyField) -> Iterator[Rule]:
     if _is_another_key(old, new):
         yield rules.CHANGE_PRIMARY_KEY
-    elif isinstance(old, ForeignKey) and isinstance(new, ForeignKey):
+    elif is_a(old, ForeignKey) and is_a(new, ForeignKey):
         if _target(table_of, old) != _target(table_of, new):
             yield rules.CHANGE_TARGET
         else:
@@ -271,7 +281,7 @@ def _arguments(field: AnyField) -> str:
 
 def column_name(name: str, field: AnyField) -> str:
     """The name of the column of a field of that name, before a database shortens it."""
-    default = f"{name}_id" if isinstance(field, ForeignKey) else name
+    default = f"{name}_id" if is_a(field, ForeignKey) else name
     return field.db_column or default
 
 

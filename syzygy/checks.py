@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig, apps
@@ -115,7 +115,9 @@ def check_commands(
         owners = [
             app_config
             for app_config in apps.get_app_configs()
-            if Path(app_config.path, "management", "commands", f"{command}.py").exists()
+            if os.path.exists(
+                os.path.join(app_config.path, "management", "commands", f"{command}.py")
+            )
         ]
         first, *others = owners
         if not others or (first.name != "syzygy" and _is_combined(first.name, command)):

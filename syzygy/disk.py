@@ -21,7 +21,9 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 
 from syzygy.graph import (
+    AnyMigration,
     MigrationKey,
+    WrittenMigration,
     dependencies,
     topological,
     without_replaced,
@@ -31,25 +33,27 @@ from syzygy.messages import error_line
 _SUFFIXES = frozenset(all_suffixes())
 
 
-def _are_links(value: object) -> bool:
-    """Whether the value is made of pairs of an app label and a migration name."""
-    return isinstance(value, (list, tuple, set)) and all(
-        isinstance(link, tuple) and len(link) == 2 for link in value
-    )
+def _unsound(migration: WrittenMigration) -> str | None:
+    """The attribute of a migration that is nothing which Django could work with.
 
-
-def _are_operations(value: object) -> bool:
-    return isinstance(value, (list, tuple)) and all(
-        isinstance(operation, Operation) for operation in value
-    )
-
-
-_SOUND = {
-    "dependencies": _are_links,
-    "run_before": _are_links,
-    "replaces": _are_links,
-    "operations": _are_operations,
-}
+    Links are pairs of an app label and a migration name.
+    """
+    for attribute, links in (
+        ("dependencies", migration.dependencies),
+        ("run_before", migration.run_before),
+        ("replaces", migration.replaces),
+    ):
+        if not isinstance(links, (list, tuple, set)):
+            return attribute
+        for link in links:
+            if not (isinstance(link, tuple) and len(link) == 2):
+                return attribute
+    if not isinstance(migration.operations, (list, tuple)):
+        return "operations"
+    for operation in migration.operations:
+        if not isinstance(operation, Operation):
+            return "operations"
+    return None
 
 
 class MigrationFolder(NamedTuple):
@@ -60,7 +64,7 @@ class MigrationFolder(NamedTuple):
     locations: tuple[str, ...]
     names: tuple[str, ...]
 
-    def load(self, names: Iterable[str]) -> dict[MigrationKey, type[Migration]]:
+    def load(self, names: Iterable[str]) -> dict[MigrationKey, WrittenMigration]:
         """Import migrations by name, without making instances, which take memory.
 
         Raises :class:`BadMigrationError` for what is no module with a migration, or
@@ -83,7 +87,7 @@ class MigrationFolder(NamedTuple):
             )
         return True
 
-    def _load(self, name: str) -> type[Migration]:
+    def _load(self, name: str) -> WrittenMigration:
         try:
             module = import_module(f"{self.package}.{name}")
         except Exception as error:
@@ -91,17 +95,16 @@ class MigrationFolder(NamedTuple):
                 f'Migration "{self.app_label}.{name}" can\'t be imported: '
                 f"{error_line(error)}"
             ) from error
-        migration: type[Migration] | None = getattr(module, "Migration", None)
-        if not (isinstance(migration, type) and issubclass(migration, Migration)):
+        cls: type[Migration] | None = getattr(module, "Migration", None)
+        if not (isinstance(cls, type) and issubclass(cls, Migration)):
             raise BadMigrationError(
                 f'Migration "{self.app_label}.{name}" has no Migration class.'
             )
-        for attribute, is_sound in _SOUND.items():
-            if not is_sound(getattr(migration, attribute)):
-                raise BadMigrationError(
-                    f'Migration "{self.app_label}.{name}" has something wrong with its '
-                    f'"{attribute}".'
-                )
+        migration = WrittenMigration(self.app_label, name, cls)
+        if wrong := _unsound(migration):
+            raise BadMigrationError(
+                f'Migration "{migration}" has something wrong with its "{wrong}".'
+            )
         return migration
 
 
@@ -181,29 +184,32 @@ def history_of(
     Those given come after what they need and before all else. Empty if they aren't
     those on disk, or if those can't be read.
     """
-    known: dict[MigrationKey, type[Migration]] = {}
+    known: dict[MigrationKey, WrittenMigration] = {}
     for app_config in apps.get_app_configs():
         if folder := migration_folder(app_config):
             known |= folder.load(folder.names)
-    if any(known.get(key) is not type(m) for key, m in migrations.items()):
+    if any(
+        key not in known or known[key].migration_class is not type(migration)
+        for key, migration in migrations.items()
+    ):
         return {}
     left = without_replaced(known, keep=migrations)
     needs = dependencies(left, known).__getitem__
     order = topological([*migrations, *sorted(left)], needs)
     return {
-        key: migrations[key] if key in migrations else left[key](key[1], key[0])
+        key: migrations[key] if key in migrations else left[key].instance()
         for key in order
     }
 
 
 def replaced_by(
     migrations: Mapping[MigrationKey, Migration],
-) -> dict[MigrationKey, type[Migration]]:
+) -> dict[MigrationKey, WrittenMigration]:
     """What squashed ones among these migrations replace, as far as its files are left.
 
     Raises :class:`BadMigrationError` for one that can't be imported.
     """
-    replaced: dict[MigrationKey, type[Migration]] = {}
+    replaced: dict[MigrationKey, WrittenMigration] = {}
     folders: dict[str, MigrationFolder | None] = {}
     wanted = [key for migration in migrations.values() for key in migration.replaces]
     while wanted:
@@ -218,7 +224,7 @@ def replaced_by(
     return replaced
 
 
-def concerns_other_apps(migrations: Iterable[Migration]) -> bool:
+def concerns_other_apps(migrations: Iterable[AnyMigration]) -> bool:
     """Whether what these migrations do depends on what was done in other apps.
 
     That is so for a model that is renamed, to which others may refer, and for a

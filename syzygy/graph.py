@@ -4,13 +4,53 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from django.db.migrations import Migration
+from django.db.migrations.operations.base import Operation
 
 MigrationKey: TypeAlias = tuple[str, str]
-# What tells its dependencies: a migration, or the class that makes one.
-AnyMigration: TypeAlias = Migration | type[Migration]
+
+
+class WrittenMigration:
+    """What the class of a migration says, without an instance.
+
+    Each of thousands of classes is asked for each attribute once: Python looks those of
+    a class that it hasn't met up in all its bases. ``stage`` is what it declares.
+    """
+
+    __slots__ = (
+        "app_label",
+        "dependencies",
+        "migration_class",
+        "name",
+        "operations",
+        "replaces",
+        "run_before",
+        "stage",
+    )
+
+    def __init__(
+        self, app_label: str, name: str, migration_class: type[Migration]
+    ) -> None:
+        self.app_label = app_label
+        self.name = name
+        self.migration_class = migration_class
+        self.operations: list[Operation] = migration_class.operations
+        self.dependencies: list[Any] = migration_class.dependencies
+        self.run_before: list[Any] = migration_class.run_before
+        self.replaces: list[Any] = migration_class.replaces
+        self.stage: object = getattr(migration_class, "stage", None)
+
+    def __str__(self) -> str:
+        return f"{self.app_label}.{self.name}"
+
+    def instance(self) -> Migration:
+        """The migration as Django has it in its graph."""
+        return self.migration_class(self.name, self.app_label)
+
+
+AnyMigration: TypeAlias = Migration | WrittenMigration
 AnyMigrationT = TypeVar("AnyMigrationT", bound=AnyMigration)
 NeedsTable: TypeAlias = dict[MigrationKey, tuple[MigrationKey, ...]]
 Needs: TypeAlias = Callable[[MigrationKey], Iterable[MigrationKey]]
@@ -187,22 +227,26 @@ def baselined(
     found: set[MigrationKey] = set()
     for key in baseline.items():
         if key in migrations:
-            found |= _ancestors(key, needs) | {key}
+            found |= ancestors([key], needs) | {key}
             continue
         for squashed, migration in migrations.items():
             if key in migration.replaces:
-                found |= _ancestors(squashed, needs)
+                found |= ancestors([squashed], needs)
                 if migration.replaces[-1] == key:
                     found.add(squashed)
     return {key for key in found if key[0] in baseline}
 
 
-def _ancestors(key: MigrationKey, needs: Needs) -> set[MigrationKey]:
-    ancestors: set[MigrationKey] = set()
-    stack = [key]
+def ancestors(keys: Iterable[MigrationKey], needs: Needs) -> set[MigrationKey]:
+    """What these migrations need, directly or through others."""
+    found: set[MigrationKey] = set()
+    asked: set[MigrationKey] = set()
+    stack = [*keys]
     while stack:
-        for need in needs(stack.pop()):
-            if need not in ancestors:
-                ancestors.add(need)
-                stack.append(need)
-    return ancestors
+        key = stack.pop()
+        if key not in asked:
+            asked.add(key)
+            needed = [*needs(key)]
+            found.update(needed)
+            stack += needed
+    return found

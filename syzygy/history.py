@@ -9,7 +9,6 @@ out: walking 1,000 migrations takes milliseconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping
-from contextlib import suppress
 from typing import Any, TypeAlias
 
 from django.db.migrations.operations.base import Operation
@@ -140,9 +139,10 @@ class History(UnrenderedState):
         An operation that fails at that, or that needs rendered models, changes nothing:
         rules that ask for what it would have changed are told that it isn't known.
         """
-        # A third party's code may expect what only Django's own state has.
-        with suppress(Exception):
+        try:
             operation.state_forwards(app_label, self)
+        except Exception:  # noqa: BLE001 - what a third party's code expects of a state
+            return
 
     def branch(self) -> History:
         """A copy whose changes leave this one as it is."""

@@ -9,22 +9,23 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from django.apps import AppConfig
-from django.db.migrations import AddField, AlterField, CreateModel, Migration
+from django.db.migrations import AddField, AlterField, CreateModel
 from django.db.migrations.exceptions import BadMigrationError
 
 from syzygy import conf
-from syzygy.disk import MigrationFolder, migration_folder
+from syzygy.disk import MigrationFolder, concerns_other_apps, migration_folder
 from syzygy.exceptions import AmbiguousStage
 from syzygy.graph import (
     MigrationKey,
     Needs,
+    WrittenMigration,
     baselined,
     dependencies,
     topological,
     without_replaced,
 )
 from syzygy.history import History
-from syzygy.stages import decide, skip
+from syzygy.stages import decide, is_never_ambiguous, skip
 from syzygy.third_party import is_third_party
 
 
@@ -58,10 +59,13 @@ class Inspection:
         self._configuration = configuration
         self.folders: list[MigrationFolder] = []
         self.unreadable: dict[str, BadMigrationError] = {}
-        self.ambiguous: dict[Migration, AmbiguousStage] = {}
-        self._migrations: dict[MigrationKey, type[Migration]] = {}
+        self.ambiguous: dict[WrittenMigration, AmbiguousStage] = {}
+        self._migrations: dict[MigrationKey, WrittenMigration] = {}
+        self._settled: list[AppConfig] = []
         for app_config in app_configs:
-            if not self._is_settled(app_config):
+            if self._is_settled(app_config):
+                self._settled.append(app_config)
+            else:
                 self._find(app_config)
 
     @_without_garbage_collection()
@@ -69,7 +73,9 @@ class Inspection:
         """Look at every migration that no setting settles.
 
         Of what a baseline covers, no more is imported than is needed to tell what newer
-        migrations do: first what last defined the fields that they alter, then all.
+        migrations do: first what last defined the fields that they alter, then all. The
+        apps that a setting settles are imported only if something is ambiguous that
+        depends on the models of other apps.
         """
         for folder in self.folders:
             self._load(folder, self._newer(folder))
@@ -86,17 +92,24 @@ class Inspection:
                 load_more(folder, doubtful[folder.app_label])
             if incomplete:
                 doubtful = self._decide()
+        if concerns_other_apps(self.ambiguous):
+            for app_config in self._settled:
+                self._find(app_config)
+            for folder in self.folders:
+                self._load(folder, folder.names)
+            self._decide()
 
     def latest(self) -> dict[str, str]:
-        """The newest migration of each app, by app label, as far as they are read."""
+        """The newest migration of each app that no setting settles, by app label."""
         inner = {
             (app_label, parent)
             for (label, _), migration in self._migrations.items()
             for app_label, parent in migration.dependencies
             if app_label == label
         }
+        settled = {app_config.label for app_config in self._settled}
         leaves = self._migrations.keys() - inner
-        return dict(sorted(leaves))
+        return dict(sorted(key for key in leaves if key[0] not in settled))
 
     def _is_settled(self, app_config: AppConfig) -> bool:
         """Whether no migration of the app can be ambiguous, whatever it does."""
@@ -156,7 +169,7 @@ class Inspection:
         )
 
     def _load_definitions(
-        self, folder: MigrationFolder, doubtful: Collection[Migration]
+        self, folder: MigrationFolder, doubtful: Collection[WrittenMigration]
     ) -> None:
         """Import what last defined each field that doubtful migrations alter.
 
@@ -181,39 +194,38 @@ class Inspection:
                 return
 
     def _load_all(
-        self, folder: MigrationFolder, doubtful: Collection[Migration]
+        self, folder: MigrationFolder, doubtful: Collection[WrittenMigration]
     ) -> None:
         self._load(folder, folder.names)
 
     # What to think of it
 
-    def _decide(self) -> dict[str, list[Migration]]:
+    def _decide(self) -> dict[str, list[WrittenMigration]]:
         """Note what is ambiguous; return, by app, what more history could change."""
         migrations = without_replaced(self._migrations)
         needs = dependencies(migrations, self._migrations).__getitem__
         baseline = self._baseline(migrations, needs)
         policy = self._configuration.policy(baseline)
         history = History(conf.is_swapped)
-        doubtful: dict[str, list[Migration]] = defaultdict(list)
+        doubtful: dict[str, list[WrittenMigration]] = defaultdict(list)
         self.ambiguous = {}
         for key in topological(sorted(migrations), needs):
-            app_label, name = key
-            migration = migrations[key](name, app_label)
-            if key in baseline:
+            migration = migrations[key]
+            if key in baseline or is_never_ambiguous(migration):
                 skip(migration, history)
                 continue
             try:
                 decision = decide(migration, history, policy)
             except AmbiguousStage as error:
                 self.ambiguous[migration] = error
-                doubtful[app_label].append(migration)
+                doubtful[key[0]].append(migration)
             else:
                 if decision.uncertain:
-                    doubtful[app_label].append(migration)
+                    doubtful[key[0]].append(migration)
         return doubtful
 
     def _baseline(
-        self, migrations: Mapping[MigrationKey, type[Migration]], needs: Needs
+        self, migrations: Mapping[MigrationKey, WrittenMigration], needs: Needs
     ) -> set[MigrationKey]:
         """What predates adoption: by the graph, or by name where that is incomplete."""
         by_graph = dict(self._configuration.baseline)
@@ -244,7 +256,7 @@ def _number(name: str) -> int | None:
     return int(digits[0]) if digits else None
 
 
-def _defined_fields(migration: type[Migration]) -> Iterator[tuple[str, str]]:
+def _defined_fields(migration: WrittenMigration) -> Iterator[tuple[str, str]]:
     """The fields, by lower-case model name and name, that a migration defines."""
     for operation in migration.operations:
         if isinstance(operation, CreateModel):

@@ -24,6 +24,7 @@ from syzygy.alterations import (
     has_db_default,
     has_join_table,
     insert_may_omit,
+    is_a,
     is_constrained,
     is_generated,
     is_per_row,
@@ -44,6 +45,9 @@ Judge: TypeAlias = Callable[[Any, str, History], Judged]
 _JudgeT = TypeVar("_JudgeT", bound=Judge)
 
 JUDGES: dict[type[Operation], Judge] = {}
+# Those that never tell of what has to wait or can't be staged, whatever the state is:
+# operations that only they judge may always go together.
+NEVER_WAITING: set[Judge] = set()
 # Operations whose modules can be imported only by those who have what these need.
 JUDGES_BY_PATH: dict[str, Judge] = {}
 
@@ -70,16 +74,24 @@ def _judges(*classes: type[Operation]) -> Callable[[_JudgeT], _JudgeT]:
     return decorator
 
 
+def _never_waiting(judge: _JudgeT) -> _JudgeT:
+    NEVER_WAITING.add(judge)
+    return judge
+
+
 def _constant(rule: Rule) -> Judge:
     def judge(operation: Operation, app_label: str, history: History) -> Rule:
         return rule
 
+    if rule.stageable and rule.required is not Stage.POST_DEPLOY:
+        NEVER_WAITING.add(judge)
     return judge
 
 
 # Models
 
 
+@_never_waiting
 @_judges(django_operations.CreateModel)
 def _create_model(
     operation: django_operations.CreateModel, app_label: str, history: History
@@ -178,6 +190,7 @@ def _alter_index_together(
 # Fields
 
 
+@_never_waiting
 @_judges(django_operations.AddField)
 def _add_field(
     operation: django_operations.AddField, app_label: str, history: History
@@ -199,7 +212,7 @@ def _add_field(
         return _add_not_null_field(field)
     if field.has_default() and field.default is not None:
         return rules.ADD_FIELD_NULL_DEFAULT
-    if isinstance(field, ForeignKey):
+    if is_a(field, ForeignKey):
         return rules.ADD_FIELD_RELATION
     return rules.ADD_FIELD
 
@@ -332,6 +345,7 @@ _judges(django_operations.AlterModelTableComment)(_constant(rules.ALTER_COMMENT)
 # Code
 
 
+@_never_waiting
 @_judges(django_operations.RunPython)
 def _run_python(
     operation: django_operations.RunPython, app_label: str, history: History
@@ -357,7 +371,7 @@ JUDGES_BY_PATH |= {
 
 def _refuses_deletes(history: History, key: ModelKey, field: AnyField) -> bool:
     """Whether the database refuses to delete rows of other models for this field."""
-    if isinstance(field, ForeignKey):
+    if is_a(field, ForeignKey):
         left_to_database = hasattr(field.remote_field.on_delete, "on_delete_sql")
         constrained = is_constrained(field) and not left_to_database
     else:

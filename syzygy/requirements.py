@@ -7,7 +7,7 @@ of Django's operations; :func:`register` teaches new ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from typing import TypeVar
 
@@ -19,7 +19,14 @@ from django.db.migrations.operations.models import IndexOperation, ModelOperatio
 from syzygy import rules
 from syzygy.constants import Stage
 from syzygy.history import History
-from syzygy.judges import JUDGES, JUDGES_BY_PATH, Judge, Judged, unless_seen
+from syzygy.judges import (
+    JUDGES,
+    JUDGES_BY_PATH,
+    NEVER_WAITING,
+    Judge,
+    Judged,
+    unless_seen,
+)
 from syzygy.own_judges import OWN_JUDGES
 from syzygy.rules import Rule
 
@@ -64,12 +71,13 @@ def operation_rules(
     declared = to_stage(getattr(operation, "stage", None))
     if declared is not None:
         return (_declared(declared),)
-    judge, model_attribute = _find(type(operation))
+    cls = type(operation)
+    judge, model_attribute = _FOUND.get(cls) or _find(cls)
     try:
         key = model_attribute and (app_label, getattr(operation, model_attribute))
         if key and not history.has_table(key):
             return (rules.STATE_ONLY,)
-        judged = tuple(_normalized(judge(operation, app_label, history)))
+        judged = _normalized(judge(operation, app_label, history))
     except Exception as error:
         # A third party's class need not be like its base, which is judged here.
         if isinstance(error, NotAStage) or not judge.__module__.startswith("syzygy."):
@@ -78,6 +86,16 @@ def operation_rules(
     if key and history.is_unseen(*key):
         judged = tuple({unless_seen(rule): None for rule in judged})
     return judged or (rules.STATE_ONLY,)
+
+
+def never_waits(operation: Operation) -> bool:
+    """Whether an operation may run before the rollout, whatever the state before it.
+
+    That is told from its class, so it holds for fewer than the rules would tell.
+    """
+    cls = type(operation)
+    judge, _ = _FOUND.get(cls) or _find(cls)
+    return judge in NEVER_WAITING and getattr(operation, "stage", None) is None
 
 
 def operation_effects(
@@ -119,26 +137,25 @@ def _declared(stage: Stage) -> Rule:
     return rules.DECLARED_POST
 
 
-def _normalized(judged: Judged) -> Iterable[Rule]:
-    if judged is None:
-        return ()
+def _normalized(judged: Judged) -> tuple[Rule, ...]:
     if isinstance(judged, Rule):
         return (judged,)
+    if judged is None:
+        return ()
     if isinstance(judged, Stage):
         return (_declared(judged),)
-    return judged
+    return tuple(judged)
 
 
 def _find(cls: type[Operation]) -> tuple[Judge, str | None]:
     """What judges operations of a class, and their attribute that names the model."""
-    if cls not in _FOUND:
-        judges = (
-            judge
-            for base in cls.__mro__
-            if (judge := JUDGES.get(base) or JUDGES_BY_PATH.get(_path(base)))
-        )
-        _FOUND[cls] = next(judges, _judge_unknown), _model_attribute(cls)
-    return _FOUND[cls]
+    judges = (
+        judge
+        for base in cls.__mro__
+        if (judge := JUDGES.get(base) or JUDGES_BY_PATH.get(_path(base)))
+    )
+    _FOUND[cls] = found = next(judges, _judge_unknown), _model_attribute(cls)
+    return found
 
 
 def _path(cls: type) -> str:

@@ -46,7 +46,7 @@ class Rule(NamedTuple):
     @property
     def has_effect(self) -> bool:
         """Whether the operation does anything to the database."""
-        return self.stage is not None or not self.stageable
+        return bool(self.required or self.preferred or not self.stageable)
 
 
 _CATALOGUE: dict[str, Rule] = {}

@@ -10,15 +10,20 @@ import enum
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
-from django.db.migrations import Migration, RunPython, RunSQL
+from django.db.migrations import RunPython, RunSQL
 from django.db.migrations.operations.base import Operation
 
 from syzygy import messages, rules
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage, InvalidStage
-from syzygy.graph import MigrationKey
+from syzygy.graph import AnyMigration, MigrationKey
 from syzygy.history import History
-from syzygy.requirements import NotAStage, operation_rules, to_stage
+from syzygy.requirements import (
+    NotAStage,
+    never_waits,
+    operation_rules,
+    to_stage,
+)
 from syzygy.rules import Rule
 
 
@@ -48,11 +53,11 @@ class Policy(NamedTuple):
     is_third_party: Callable[[str], bool] = lambda _: False
     baseline: Collection[MigrationKey] = ()
 
-    def overridden(self, migration: Migration) -> Stage | None:
+    def overridden(self, migration: AnyMigration) -> Stage | None:
         """The stage that overrides whatever the migration says."""
         return _lookup(self.override, migration)
 
-    def fallen_back(self, migration: Migration) -> tuple[Stage, Source] | None:
+    def fallen_back(self, migration: AnyMigration) -> tuple[Stage, Source] | None:
         """The stage to use where none can be told, and the setting it comes from."""
         if stage := _lookup(self.fallback, migration):
             return stage, Source.FALLBACK
@@ -107,7 +112,7 @@ _UNSEEN = (rules.UNSEEN, rules.UNSEEN_NEEDED, rules.CREATE_MODEL)
 
 
 def decide(
-    migration: Migration,
+    migration: AnyMigration,
     history: History,
     policy: Policy,
     plan: Collection[Hashable] = (),
@@ -131,6 +136,8 @@ def decide(
         return settled
     own, in_plan = _judge(migration, history, plan)
     decision = infer(own)
+    if decision is not None and not plan:
+        return decision
     relaxed = infer(in_plan) if plan else None
     if relaxed is not None and relaxed.stage is not Stage.POST_DEPLOY:
         if decision is None:
@@ -155,14 +162,21 @@ def decide(
     )
 
 
-def skip(migration: Migration, history: History) -> None:
+def is_never_ambiguous(migration: AnyMigration) -> bool:
+    """Whether the stage of a migration can be told whatever the state before it is."""
+    return getattr(migration, "stage", None) is None and all(
+        map(never_waits, migration.operations)
+    )
+
+
+def skip(migration: AnyMigration, history: History) -> None:
     """Move ``history`` on to the state after a migration without looking at it."""
     history.origin = None
     for operation in migration.operations:
         history.advance(operation, migration.app_label)
 
 
-def _settle(migration: Migration, policy: Policy) -> Decision | None:
+def _settle(migration: AnyMigration, policy: Policy) -> Decision | None:
     """What is decided without looking at the operations."""
     if _key(migration) in policy.baseline:
         return Decision(None, Source.BASELINE, required=False)
@@ -178,26 +192,27 @@ def _invalid(who: str, error: NotAStage) -> InvalidStage:
 
 
 def _judge(
-    migration: Migration, history: History, plan: Collection[Hashable]
+    migration: AnyMigration, history: History, plan: Collection[Hashable]
 ) -> tuple[Judgement, Judgement]:
     """The rules that hold for the operations: by themselves, and given the plan."""
-    itself = (_key(migration),)
+    key = _key(migration)
+    itself = (key,)
     own: Judgement = []
     in_plan: Judgement = []
     error: InvalidStage | None = None
     for operation in migration.operations:
         judged: tuple[Rule, ...] = ()
         try:
-            judged = _ask(operation, migration.app_label, history, itself)
+            judged = _ask(operation, key[0], history, itself)
             own += [(operation, rule) for rule in judged]
             if plan:
                 if any(rule.stage is not Stage.PRE_DEPLOY for rule in judged):
-                    judged = _ask(operation, migration.app_label, history, plan)
+                    judged = _ask(operation, key[0], history, plan)
                 in_plan += [(operation, rule) for rule in judged]
         except NotAStage as raised:
             who = f'"{describe(operation)}" in migration "{migration}"'
             error = _invalid(who, raised)
-        _advance(operation, migration, history, judged)
+        _advance(operation, key, history, judged)
     if not plan:
         history.forget_origins()
     if error is not None:
@@ -206,19 +221,20 @@ def _judge(
 
 
 def _touches_unseen(
-    migration: Migration, history: History, plan: Collection[Hashable]
+    migration: AnyMigration, history: History, plan: Collection[Hashable]
 ) -> bool:
     """Whether all that a migration touches is created by the plan."""
     unseen = True
+    key = _key(migration)
     for operation in migration.operations:
         try:
-            judged = _ask(operation, migration.app_label, history, plan)
+            judged = _ask(operation, key[0], history, plan)
         except NotAStage:
             judged = (rules.UNKNOWN,)
         unseen = unseen and all(
             rule in _UNSEEN or not rule.has_effect for rule in judged
         )
-        _advance(operation, migration, history, judged)
+        _advance(operation, key, history, judged)
     return unseen
 
 
@@ -233,15 +249,14 @@ def _ask(
 
 
 def _advance(
-    operation: Operation,
-    migration: Migration,
-    history: History,
-    judged: Iterable[Rule],
+    operation: Operation, key: MigrationKey, history: History, judged: Iterable[Rule]
 ) -> None:
     """Move ``history`` on; what an operation creates in the state alone isn't new."""
-    is_real = any(rule.has_effect for rule in judged)
-    history.origin = _key(migration) if is_real else None
-    history.advance(operation, migration.app_label)
+    history.origin = None
+    for rule in judged:
+        if rule.has_effect:
+            history.origin = key
+    history.advance(operation, key[0])
 
 
 def infer(judgement: Judgement) -> Decision | None:
@@ -321,11 +336,11 @@ def _which(operation: Operation) -> str:
     return f" ({text[:_SHOWN]}{'...' * (len(text) > _SHOWN)})"
 
 
-def _key(migration: Migration) -> MigrationKey:
+def _key(migration: AnyMigration) -> MigrationKey:
     return migration.app_label, migration.name
 
 
-def _lookup(setting: Mapping[str, Stage], migration: Migration) -> Stage | None:
+def _lookup(setting: Mapping[str, Stage], migration: AnyMigration) -> Stage | None:
     if not setting:
         return None
     return setting.get(str(migration)) or setting.get(migration.app_label)

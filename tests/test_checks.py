@@ -397,6 +397,39 @@ def test_e001_the_fallback_covers_third_party_apps(
     assert ids(found) == ["syzygy.E002"]
 
 
+KEY = '[("id", models.AutoField(primary_key=True))]'
+RENAMED = {
+    "0001_initial": source(f'm.CreateModel("User", {KEY}, {{"db_table": "people"}})'),
+    "0002_person": source('m.RenameModel("User", "Person")'),
+}
+REFERS = 'models.ForeignKey("people.%s", models.CASCADE)'
+
+
+def test_e001_a_settled_app_is_asked_before_its_model_is_taken_for_another(
+    project: Project,
+) -> None:
+    project.app("people", RENAMED)
+    project.app(
+        "blog",
+        {
+            "0001_initial": source(
+                f'm.CreateModel("Post", {KEY})',
+                f'm.AddField("post", "author", {REFERS % "User"})',
+                dependencies=[("people", "0001_initial")],
+            ),
+            "0002_person": source(
+                f'm.AlterField("post", "author", {REFERS % "Person"})',
+                dependencies=[("blog", "0001_initial"), ("people", "0002_person")],
+            ),
+            "0003_other": source(f'm.AlterField("post", "author", {REFERS % "Other"})'),
+        },
+    )
+    (message,) = run(project, MIGRATION_STAGES_OVERRIDE={"people": "pre_deploy"})
+    assert str(message.obj) == "blog.0003_other"
+    # What is settled needn't be adopted.
+    assert "people" not in pasteable(message.hint)[-1]
+
+
 BROKEN = {
     "class Migration(:\n": "SyntaxError: ",
     "from django.db import nothing\n": "cannot import name 'nothing'",

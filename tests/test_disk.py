@@ -278,9 +278,11 @@ def test_what_django_accepts_is_sound(install: Install, text: str) -> None:
     with install(attribute(text)) as app_config:
         folder = migration_folder(app_config)
         assert folder
-        [(key, migration_class)] = folder.load(folder.names).items()
+        [(key, written)] = folder.load(folder.names).items()
         assert key == (app_config.label, "0001")
-        assert isinstance(migration_class("0001", app_config.label), Migration)
+        migration = written.instance()
+        assert isinstance(migration, Migration)
+        assert str(migration) == str(written) == f"{app_config.label}.0001"
 
 
 @pytest.mark.parametrize(
@@ -402,7 +404,9 @@ def test_replaced_migrations_whose_files_are_left(tmp_path: Path) -> None:
             "a.0001": [],
         }.items():
             found = replaced_by({key(name): project[name]})
-            assert found == {key(each): type(project[each]) for each in replaced}
+            assert {key: each.migration_class for key, each in found.items()} == {
+                key(each): type(project[each]) for each in replaced
+            }
 
 
 @pytest.mark.parametrize(

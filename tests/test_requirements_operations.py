@@ -37,6 +37,7 @@ from syzygy.history import History
 from syzygy.requirements import (
     NotAStage,
     is_opaque,
+    never_waits,
     operation_rules,
     register,
     to_stage,
@@ -500,6 +501,26 @@ def test_the_function_of_the_nearest_class_judges() -> None:
     assert judged(Sibling("post", "y", field), POST) == {"add-field"}
     register(Child)(lambda operation, app_label, state: None)
     assert judged(Child("post", "y", field), POST) == {"state-only"}
+
+
+def test_what_never_waits_is_told_from_the_class() -> None:
+    class Taught(AddField):
+        pass
+
+    class Staged(AddField):
+        stage = Stage.PRE_DEPLOY
+
+    assert never_waits(AddField("post", "y", NULLABLE))
+    assert never_waits(RunPython(RunPython.noop))
+    assert never_waits(Taught("post", "y", NULLABLE))
+    register(Taught)(lambda operation, app_label, state: Stage.PRE_DEPLOY)
+    # What these say has to be looked at: it may be wrong.
+    assert not never_waits(Taught("post", "y", NULLABLE))
+    assert not never_waits(Staged("post", "y", NULLABLE))
+    # What comes before these decides, or what they say.
+    assert not any(
+        map(never_waits, [RemoveField("post", "x"), RunSQL("SELECT 1"), Operation()])
+    )
 
 
 def test_a_class_may_have_the_name_of_its_base() -> None:

@@ -47,8 +47,8 @@ class Tree:
         Raises :class:`BadMigrationError` for what is none.
         """
         for folder, name in self.missing:
-            for key, cls in folder.load([name]).items():
-                yield key, cls(name, folder.app_label)
+            for key, migration in folder.load([name]).items():
+                yield key, migration.instance()
 
 
 def compare(ref: str, tree: str) -> Tree:
