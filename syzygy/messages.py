@@ -13,6 +13,7 @@ from syzygy.constants import Stage
 if TYPE_CHECKING:
     from django.db.migrations import Migration
 
+    from syzygy.graph import AnyMigration
     from syzygy.staging import Step
 
 OVERRIDE = "MIGRATION_STAGES_OVERRIDE"
@@ -54,7 +55,7 @@ def migrating(holder: str) -> str:
 
 
 def stage_remedy(
-    migration: Migration,
+    migration: AnyMigration,
     override: Collection[str],
     baseline: Collection[object],
     *,
@@ -109,6 +110,7 @@ def baseline_line(baseline: Mapping[str, str]) -> str:
 def plan_conflict(
     pairs: Sequence[tuple[Step, Step]],
     path: Sequence[Step],
+    ends: Sequence[Step],
     existing: Collection[str],
     database: str,
 ) -> str:
@@ -117,6 +119,7 @@ def plan_conflict(
     Of each pair, in the order of the plan, the second needs the first, which has to
     wait until after the rollout, while the second can't. The ``path`` leads from the
     first pair's first to its second, over those by which the second needs the first;
+    the ``ends`` are those that have to wait which no other of their app needs;
     ``existing`` are the overrides that there are, ``database`` is the alias of the one
     that the plan is for.
     """
@@ -138,15 +141,16 @@ def plan_conflict(
         "If no running release uses what has to wait, it needn't; put into the "
         f"settings:\n    {override_line(stages, existing)}"
     )
-    way = (_roll_back_first if post.backward else _apply_first)(pairs, database)
+    if post.backward:
+        way = _roll_back_first(pairs, database)
+    else:
+        way = _apply_first(ends, database)
     return "\n".join([conflict, *likewise, way, override])
 
 
-def _apply_first(pairs: Sequence[tuple[Step, Step]], database: str) -> str:
-    last = {needed.migration.app_label: needed.migration.name for needed, _ in pairs}
-    commands = _commands(
-        (f"{app_label} {name}" for app_label, name in last.items()), database
-    )
+def _apply_first(ends: Iterable[Step], database: str) -> str:
+    targets = (f"{step.migration.app_label} {step.migration.name}" for step in ends)
+    commands = _commands(targets, database)
     return (
         "If the release that it came with is rolled out everywhere by now, its "
         f"post-deploy migrations are overdue; apply them first:\n{commands}\n"

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from django.db.migrations import Migration
+from django.db.migrations import AlterModelManagers, AlterModelOptions, Migration
 from django.db.migrations.operations.base import Operation
+from django.db.migrations.operations.fields import FieldOperation
 
 from syzygy import conf, disk
 from syzygy.constants import Stage
@@ -174,9 +175,19 @@ def _first_blocker(
 ) -> Operation | None:
     """The first among the others that the operation can't be moved before."""
     for other in others:
+        if _is_of_the_model_alone(other) and isinstance(operation, FieldOperation):
+            continue
         if other.reduce(operation, app_label) is not True:
             return other
     return None
+
+
+def _is_of_the_model_alone(operation: Operation) -> bool:
+    """Whether it makes no difference in which order it and those of fields come.
+
+    Django's optimizer leaves all that one does to a model in order.
+    """
+    return isinstance(operation, AlterModelManagers | AlterModelOptions)
 
 
 def _key(migration: Migration) -> MigrationKey:

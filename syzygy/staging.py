@@ -7,6 +7,7 @@ unapplied where ``backward`` is true.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
@@ -17,7 +18,7 @@ from django.db.migrations.exceptions import InvalidMigrationPlan
 from syzygy import messages
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousPlan, AmbiguousStage
-from syzygy.graph import MigrationKey, Needs
+from syzygy.graph import MigrationKey, Needs, ancestors
 from syzygy.history import History
 from syzygy.stages import Decision, Policy, decide, skip
 
@@ -136,7 +137,9 @@ def stage_plan(
         pairs = [(step, steps[needed_by[step.key].last]) for step in conflicts]
         path = _path(conflicts[0].key, steps, needed_by)
         error = AmbiguousPlan(
-            messages.plan_conflict(pairs, path, policy.override, database)
+            messages.plan_conflict(
+                pairs, path, _ends(conflicts, needs), policy.override, database
+            )
         )
         error.migrations = (pairs[0][1].key, pairs[0][0].key)
         raise error
@@ -191,6 +194,15 @@ def _path(
         key = needed_by[key].following
         path.append(steps[key])
     return path
+
+
+def _ends(conflicts: Iterable[Step], needs: Needs) -> list[Step]:
+    """Those that no other of their app needs: with them the others are done, too."""
+    by_app: dict[str, list[MigrationKey]] = defaultdict(list)
+    for step in conflicts:
+        by_app[step.migration.app_label].append(step.key)
+    needed = {label: ancestors(keys, needs) for label, keys in by_app.items()}
+    return [step for step in conflicts if step.key not in needed[step.key[0]]]
 
 
 def _first_postponed(

@@ -108,6 +108,16 @@ FORWARD = {
         ],
         DEPLOYED,
     ),
+    "two branches of an app": Conflict(
+        [
+            A1,
+            B1,
+            REMOVE,
+            migration("a.0003", remove("Old", "g"), needs="a.0001"),
+            migration("a.0004", add("Old", "h"), needs="a.0002 a.0003"),
+        ],
+        DEPLOYED,
+    ),
     "several that need several": Conflict(
         [
             A1,

@@ -544,6 +544,12 @@ def test_partition_of_an_iterator() -> None:
         pytest.param(
             [create("New", "f"), remove("New", "f")], "01", "", id="what is new"
         ),
+        pytest.param(
+            [remove("Old", "f"), options("Old"), add("Old", "h")],
+            "2",
+            "01",
+            id="options in between",
+        ),
     ],
 )
 def test_partition_goes_by_dependence(
