@@ -246,7 +246,9 @@ def unknown_key(setting: str, key: str) -> Problem | None:
             folder = None
         wrong, kind = name, f'migration of the app "{app_label}"'
         known = folder.names if folder else ()
-    likely = _most_similar(wrong, known)
+    # Django's commands take the beginning of a name for it.
+    begun = (name for name in known if wrong and name.startswith(wrong))
+    likely = next(begun, None) or _most_similar(wrong, known)
     return Problem(
         setting,
         f'The setting "{setting}" names {key!r}, but "{wrong}" is no {kind}.',

@@ -199,7 +199,12 @@ NO_DICTIONARY = "Make it a dictionary that maps names to values."
             '"0001_inital" is no migration of the app "auth".',
             'Did you mean "0001_initial"?',
         ),
-        (FALLBACK, {"auth.0001": "post_deploy"}, '"0001" is no migration', "Correct"),
+        (
+            FALLBACK,
+            {"auth.0001": "post_deploy"},
+            '"0001" is no migration',
+            'Did you mean "0001_initial"?',
+        ),
         (FALLBACK, {f"{KEY}.x": "post_deploy"}, "'auth.0001_initial.x'", "Did you"),
         (FALLBACK, {"auth.__init__": "pre_deploy"}, '"__init__" is no mig', "Correct"),
         (FALLBACK, {"auth.*": "pre_deploy"}, '"*" is no migration', "Correct"),

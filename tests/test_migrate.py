@@ -612,6 +612,29 @@ def test_verbosity(blog: Project) -> None:
             call_command("migrate", "blog", "zero", verbosity=0)
 
 
+def test_the_stages_fit_the_terminal(
+    blog: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    def stages(out: StringIO) -> str:
+        with blog.active():
+            options = {"pre_deploy": True, "plan": True, "no_color": True}
+            call_command("migrate", stdout=out, **options)
+        return out.getvalue().partition("Stages:")[2]
+
+    logged = stages(StringIO())
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = stages(Terminal())
+    assert max(map(len, logged.splitlines())) > 80
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert logged.split() == narrow.split()
+    monkeypatch.setenv("COLUMNS", "300")
+    assert stages(Terminal()) == logged
+
+
 def test_colours_are_django_s(blog: Project) -> None:
     out = blog.call("migrate", "--pre-deploy", no_color=False, force_color=True)
     assert "\x1b[" in out

@@ -1,5 +1,7 @@
 """Telling people the stages of a plan."""
 
+import shutil
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from django.core.management.base import OutputWrapper
@@ -11,6 +13,8 @@ from syzygy.exceptions import AmbiguousStage
 from syzygy.graph import MigrationKey
 from syzygy.stages import Decision
 from syzygy.staging import Plan, Step
+
+_INDENT = " " * 6
 
 
 class StageReport:
@@ -62,9 +66,33 @@ class StageReport:
             return
         self._stdout.write(self._style.MIGRATE_HEADING(title))
         width = max(len(name) for name, _, _ in rows)
-        for name, stage, reason in rows:
-            label = self._style.MIGRATE_LABEL(f"  {name:{width}}")
-            self._stdout.write(f"{label}  {stage:11}  {reason}")
+        lines = [f"  {name:{width}}  {stage:11}  {why}" for name, stage, why in rows]
+        columns = self._columns()
+        if columns and max(map(len, lines)) > columns:
+            self._write_narrow(rows, columns)
+            return
+        for line in lines:
+            label, rest = line[: width + 2], line[width + 2 :]
+            self._stdout.write(self._style.MIGRATE_LABEL(label) + rest)
+
+    def _write_narrow(self, rows: Sequence[tuple[str, str, str]], columns: int) -> None:
+        """Write what a terminal would break anywhere, with the reasons on their own."""
+        for name, stage, why in rows:
+            self._stdout.write(f"{self._style.MIGRATE_LABEL(f'  {name}')}  {stage}")
+            self._stdout.write(
+                textwrap.fill(
+                    why,
+                    columns,
+                    initial_indent=_INDENT,
+                    subsequent_indent=_INDENT,
+                    break_long_words=False,
+                    break_on_hyphens=False,
+                )
+            )
+
+    def _columns(self) -> int | None:
+        """The width of the terminal; a log has none, but a line for each migration."""
+        return shutil.get_terminal_size().columns if self._stdout.isatty() else None
 
 
 def _why_brought_forward(step: Step) -> str:
