@@ -86,7 +86,7 @@ def stage_remedy(
     )
 
 
-def squashed_remedy(migration: Migration, baseline: Collection[object]) -> str:
+def squashed_remedy(migration: AnyMigration, baseline: Collection[object]) -> str:
     """What to do about a squashed migration of both stages."""
     line = f"{BASELINE} {'|=' if baseline else '='} "
     return (

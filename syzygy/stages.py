@@ -105,9 +105,9 @@ class Decision(NamedTuple):
 
 Judgement: TypeAlias = list[tuple[Operation, Rule]]
 
-# Rules that hold for what the running release can't see.
 # How much of a text an operation is described by.
 _SHOWN = 40
+# Rules that hold for what the running release can't see.
 _UNSEEN = (rules.UNSEEN, rules.UNSEEN_NEEDED, rules.CREATE_MODEL)
 
 

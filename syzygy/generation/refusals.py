@@ -326,9 +326,6 @@ def _new_field(
         was = (line(name, changed(new, db_column=column)),)
     what = "Removing" if new is None else "Altering"
     keep = "Keep it as it is:" if was else "Leave it to Django, as it was."
-    if old.auto_created and new is not None and new.auto_created:
-        keep = 'Keep its type by the setting, or by "default_auto_field" of the app:'
-        was = (f'DEFAULT_AUTO_FIELD = "{old.deconstruct()[1]}"',)
     ways: list[tuple[str, tuple[str, ...]]] = [(keep, was)]
     if new is not None and why != rules.CHANGE_PRIMARY_KEY.why:
         beside = changed(new, null=True) if _may_be_null(new) else new

@@ -1,7 +1,7 @@
 """The benchmark: what the app costs, compared with Django without it.
 
-``tox run -e bench`` (``bench-quorum`` for ``quorum.py``), or where Django and the app are
-installed::
+``tox run -e bench`` (``bench-quorum`` for ``quorum.py``), or where Django and the app
+are installed::
 
     python tests/bench/run.py [--sizes 500,2000,5000] [--rounds N | --seconds S]
                               [--only NAME] [--null] [--json FILE]
