@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.apps import apps
 from django.conf import settings
@@ -13,8 +13,10 @@ from django.db.migrations.exceptions import BadMigrationError
 from syzygy.constants import Stage
 from syzygy.disk import has_migration, migration_folder
 from syzygy.graph import MigrationKey
-from syzygy.stages import Policy
 from syzygy.third_party import is_third_party
+
+if TYPE_CHECKING:
+    from syzygy.stages import Policy
 
 OVERRIDE = "MIGRATION_STAGES_OVERRIDE"
 FALLBACK = "MIGRATION_STAGES_FALLBACK"
@@ -63,6 +65,9 @@ class Configuration(NamedTuple):
 
     def policy(self, baseline: Collection[MigrationKey]) -> Policy:
         """The rules of precedence, given all migrations that predate adoption."""
+        # Not imported at the top: a command that has nothing to stage only reads these.
+        from syzygy.stages import Policy
+
         return Policy(
             override=self.override,
             fallback=self.fallback,

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from importlib.machinery import all_suffixes
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.apps import AppConfig, apps
 from django.db.migrations import AlterField, Migration, RenameModel
@@ -38,19 +38,21 @@ def _unsound(migration: WrittenMigration) -> str | None:
 
     Links are pairs of an app label and a migration name.
     """
-    for attribute, links in (
+    said: tuple[tuple[str, Any], ...] = (
         ("dependencies", migration.dependencies),
         ("run_before", migration.run_before),
         ("replaces", migration.replaces),
-    ):
+    )
+    for attribute, links in said:
         if not isinstance(links, (list, tuple, set)):
             return attribute
         for link in links:
             if not (isinstance(link, tuple) and len(link) == 2):
                 return attribute
-    if not isinstance(migration.operations, (list, tuple)):
+    operations: Any = migration.operations
+    if not isinstance(operations, (list, tuple)):
         return "operations"
-    for operation in migration.operations:
+    for operation in operations:
         if not isinstance(operation, Operation):
             return "operations"
     return None

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from typing import TypeAlias, TypeVar
 
 from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
@@ -36,10 +43,10 @@ class WrittenMigration:
         self.app_label = app_label
         self.name = name
         self.migration_class = migration_class
-        self.operations: list[Operation] = migration_class.operations
-        self.dependencies: list[Any] = migration_class.dependencies
-        self.run_before: list[Any] = migration_class.run_before
-        self.replaces: list[Any] = migration_class.replaces
+        self.operations: Sequence[Operation] = migration_class.operations
+        self.dependencies: Sequence[tuple[str, str]] = migration_class.dependencies
+        self.run_before: Sequence[tuple[str, str]] = migration_class.run_before
+        self.replaces: Sequence[tuple[str, str]] = migration_class.replaces
         self.stage: object = getattr(migration_class, "stage", None)
 
     def __str__(self) -> str:

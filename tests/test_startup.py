@@ -100,6 +100,10 @@ from django.core import checks
 from django.core.management import ManagementUtility
 ManagementUtility(["manage.py", "help"]).main_help_text()
 look("help")
+from syzygy import conf
+from syzygy.management import coordination, executor, planning, report
+conf.read()
+look("nothing to stage")
 assert checks.run_checks(tags=["syzygy"]) == []
 look("check")
 from django.core.management import get_commands, load_command_class
@@ -108,6 +112,8 @@ look("command")
 """,
     )
     assert ours(seen["help"]) == ours(seen["setup"])
+    for name in ("syzygy.stages", "syzygy.rules", "syzygy.history"):
+        assert name in seen["check"] - seen["nothing to stage"]
     migrations = {name for name in seen["check"] if ".migrations." in name}
     assert {name for name in migrations if not name.startswith("django.")} == {
         "blog.migrations.0003_slug",

@@ -29,7 +29,6 @@ from syzygy.locking import (
 from syzygy.management.executor import StalePlan
 from syzygy.management.reaching import impatience
 from syzygy.messages import error_text, migrating, sentence
-from syzygy.staging import Plan
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from syzygy.quorum.backends.base import QuorumBase
     from syzygy.quorum.session import Session
     from syzygy.quorum.simple import SimpleSession
+    from syzygy.staging import Plan
 
 EXIT_TIMEOUT = 3
 EXIT_DISSOLVED = 4

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.apps import apps
 from django.core.management import CommandError
@@ -23,14 +23,16 @@ from django.db.migrations.exceptions import BadMigrationError
 from django.db.migrations.executor import MigrationExecutor
 
 from syzygy.disk import migration_folder
-from syzygy.staging import Plan
+
+if TYPE_CHECKING:
+    from syzygy.staging import Plan
 
 
 class StalePlan(Exception):
     """The database has changed since the plan was made: make another one."""
 
 
-Stage: TypeAlias = Callable[[MigrationExecutor, Plan], Plan]
+Stage: TypeAlias = "Callable[[MigrationExecutor, Plan], Plan]"
 
 _active: ContextVar[Stage | None] = ContextVar("syzygy_stage", default=None)
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db.migrations.executor import MigrationExecutor
 
-from syzygy.management.auditing import heed_audit
 from syzygy.management.coordination import Coordinator
 from syzygy.management.report import StageReport
-from syzygy.management.stager import PlanStager
-from syzygy.staging import Plan
+
+if TYPE_CHECKING:
+    from syzygy.staging import Plan
 
 
 class Planning:
@@ -56,6 +56,10 @@ class Planning:
     def _stage(self, executor: MigrationExecutor, plan: Plan) -> Plan:
         if not (self._pre_deploy or self._explain or self._has_to_be_clear(plan)):
             return plan
+        # Not imported at the top: most often there is nothing to do.
+        from syzygy.management.auditing import heed_audit
+        from syzygy.management.stager import PlanStager
+
         stager = PlanStager(executor, plan)
         if self._is_checked and stager.is_ambiguous:
             # It tells what to do about all of them, unless it is silenced.
@@ -77,4 +81,5 @@ class Planning:
 
         One that goes backward may: nobody waits for a stage to undo what is broken.
         """
-        return self._is_checked and not any(backward for _, backward in plan)
+        is_forward = bool(plan) and not any(backward for _, backward in plan)
+        return self._is_checked and is_forward

@@ -1,8 +1,11 @@
 """Telling people the stages of a plan."""
 
+from __future__ import annotations
+
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from django.core.management.base import OutputWrapper
 from django.core.management.color import Style
@@ -11,8 +14,10 @@ from django.db.migrations import Migration
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage
 from syzygy.graph import MigrationKey
-from syzygy.stages import Decision
-from syzygy.staging import Plan, Step
+
+if TYPE_CHECKING:
+    from syzygy.stages import Decision
+    from syzygy.staging import Plan, Step
 
 _INDENT = " " * 6
 
@@ -112,6 +117,8 @@ def _row(
 ) -> tuple[str, str, str]:
     if isinstance(decision, AmbiguousStage):
         return str(migration), "ambiguous", decision.summary
+    from syzygy.staging import Step
+
     step = Step(migration, backward, decision)
     return str(migration), _label(step.stage), str(decision)
 

@@ -670,10 +670,7 @@ def ambiguous_on_disk() -> set[str]:
     inspection = Inspection(apps.get_app_configs(), conf.read())
     inspection.run()
     assert inspection.unreadable == {}
-    return {
-        f"{each[0]}.{each[1]}" if isinstance(each, tuple) else str(each)
-        for each in inspection.ambiguous
-    }
+    return {str(each) for each in inspection.ambiguous}
 
 
 def stage_or_none(find: Callable[[], Any]) -> Any:
