@@ -9,6 +9,7 @@ out: walking 1,000 migrations takes milliseconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping
+from copy import copy
 from typing import Any, TypeAlias
 
 from django.db.migrations.operations.base import Operation
@@ -231,7 +232,8 @@ class History(UnrenderedState):
         fields = self.models[key].fields
         for name, field in fields.items():
             if old_name in getattr(field, "field_names", ()):
-                fields[name] = field.clone()
+                # A clone would be refused where a name is there twice by now.
+                fields[name] = copy(field)
                 fields[name].field_names = tuple(
                     new_name if part == old_name else part for part in field.field_names
                 )
