@@ -7,7 +7,7 @@ that are in the state alone. Somebody has made them in production.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from django.db import router
@@ -95,11 +95,7 @@ class StandIns:
         self, executor: MigrationExecutor, state: ProjectState, migration: Migration
     ) -> ProjectState:
         """Apply a migration, the next one after a state; return the state after it."""
-        taken = {
-            key
-            for operation in migration.operations
-            for key in _taken_over(operation, migration.app_label)
-        }
+        taken = _taken_over_by(migration)
         if taken or self._lacking:
             self._prepare(state.clone(), migration)
         state = executor.apply_migration(state, migration)
@@ -114,11 +110,13 @@ class StandIns:
             {k for k in self._lacking if state.models[k].options.get("managed", True)},
         )
 
-    def make_for(self, state: ProjectState, migrations: Iterable[Migration]) -> None:
+    def make_for(self, state: ProjectState, migrations: Sequence[Migration]) -> None:
         """Make those that migrations take over, which are the next after a state.
 
         But for those that code of a migration may make.
         """
+        if not any(map(_taken_over_by, migrations)):
+            return
         state = state.clone()
         for migration in migrations:
             runs_code = any(map(is_opaque, migration.operations))
@@ -145,6 +143,7 @@ class StandIns:
                 for key in _taken_over(operation, label)
                 if _table(state, key).lower() not in made
             }
+            self._lacking &= state.models.keys()
 
     def _needed(
         self, operation: Operation, app_label: str, state: ProjectState
@@ -195,6 +194,14 @@ class StandIns:
             make(self._connection, lacking)
         self.made |= {key_of(model) for model in lacking}
         self._lacking -= found
+
+
+def _taken_over_by(migration: Migration) -> set[ModelKey]:
+    return {
+        key
+        for operation in migration.operations
+        for key in _taken_over(operation, migration.app_label)
+    }
 
 
 def _taken_over(operation: Operation, app_label: str) -> Iterator[ModelKey]:

@@ -354,6 +354,7 @@ BY_SQL = RunSQL(f"CREATE TABLE blog_author (id {KEY}, name varchar(20) NOT NULL)
         [pre(LEGACY, POST), pre(COPY_LEGACY)],
         [pre(stated(AUTHOR)), pre(BY_SQL, POST)],
         [pre(BY_SQL, stated(AUTHOR), BY_AUTHOR)],
+        [pre(LEGACY, POST), pre(stated(DeleteModel("Legacy")), RunSQL("SELECT 1"))],
     ],
 )
 def test_replayed_tables_that_nobody_makes(
