@@ -478,6 +478,7 @@ def test_a_class_that_has_its_own_mind() -> None:
 def test_a_default_for_all_rows_is_not_unique() -> None:
     assert added(text(unique=True, db_default="x"), "").problem
     assert added(text(unique=True, default="x"), "").problem
+    assert added(models.DateTimeField(auto_now=True), "", is_alone=True).problem
     per_row = models.UUIDField(unique=True, db_default=Now())
     assert added(per_row, "").field is per_row
 
@@ -611,6 +612,12 @@ REFUSED: list[Any] = [
         [AUTHOR, post()],
         [AUTHOR, CreateModel("Post", [], {"proxy": True}, ("blog.author",))],
         "SeparateDatabaseAndState",
+    ),
+    (
+        "no proxy",
+        [AUTHOR, CreateModel("Post", [], {"proxy": True}, ("blog.author",))],
+        [AUTHOR, post(a=text(), b=to("post"))],
+        'Making another model of "blog.Post", with or without a table, is unsafe',
     ),
     (
         "model and fields",

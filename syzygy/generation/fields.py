@@ -102,7 +102,8 @@ def added(
 
 def _added_unique(field: AnyField, value: Source | None) -> Added:
     default = field.default
-    if value is not None and value.kind is Kind.EXPRESSION and callable(default):
+    is_called = field.has_default() and callable(default)
+    if value is not None and value.kind is Kind.EXPRESSION and is_called:
         # As a DEFAULT the index would be built on a table that is rewritten for it.
         value = Source(Kind.PER_ROW, default)
     relaxed = changed(field, null=True, default=NOT_PROVIDED)

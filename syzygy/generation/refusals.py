@@ -63,7 +63,8 @@ def refusals(
     renamed = {**renamed, **{old: new for old, new, _ in moved}}
     for migration in migrations:
         app_label = migration.app_label
-        replaced, links = _replaced(migration, history), _links(migration)
+        replaced = _replaced(migration, migrations, history)
+        links = _links(migration)
         for operation in migration.operations:
             reasons = operation_rules(operation, app_label, history)
             if isinstance(operation, RemoveField) and (
@@ -133,13 +134,21 @@ def _field_key(operation: Any) -> tuple[str, str]:
 
 
 def _replaced(
-    migration: Migration, history: History
+    migration: Migration, migrations: Iterable[Migration], history: History
 ) -> dict[tuple[str, str], tuple[str, AnyField]]:
-    """The fields that go while others of their name or place come, which these are."""
+    """The fields that go while others of their name or place come, which these are.
+
+    Those come in any of the ``migrations`` of the app.
+    """
     replaced = {}
-    operations = migration.operations
-    removed = [each for each in operations if isinstance(each, RemoveField)]
-    added = [each for each in operations if isinstance(each, AddField)]
+    removed = [each for each in migration.operations if isinstance(each, RemoveField)]
+    added = [
+        operation
+        for each in migrations
+        if each.app_label == migration.app_label
+        for operation in each.operations
+        if isinstance(operation, AddField)
+    ]
     for gone in removed:
         key = (migration.app_label, gone.model_name_lower)
         old = history.field(key, gone.name)
@@ -371,13 +380,14 @@ def _moved(
             elif isinstance(operation, AddField):
                 added[app_label, operation.model_name_lower].add(operation.name)
             elif isinstance(operation, DeleteModel):
-                key = (app_label, operation.name_lower)
-                deleted += [key] if history.has_table(key) else []
+                deleted.append((app_label, operation.name_lower))
     for old in deleted:
-        table = history.table(old)
+        table = history.table(old) if history.has_table(old) else None
         for key, new in created.items():
             alike = old[1] == key[1] and _fields(history, old) == added[key]
-            if old == key or alike or _is_its_table(table, key, new.options):
+            if old == key or (
+                table and (alike or _is_its_table(table, key, new.options))
+            ):
                 yield old, key, new.name
 
 
