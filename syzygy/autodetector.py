@@ -49,6 +49,7 @@ class StagedMixin(DjangoAutodetector):
         super().__init__(*args, **kwargs)
         self._extras: Extras | None = None
         self._snapshots: Collection[Snapshot] = ()
+        self._start: Snapshot | None = None
 
     def changes(
         self,
@@ -138,12 +139,15 @@ class StagedMixin(DjangoAutodetector):
         extras: Extras,
     ) -> StagedMixin:
         """One of the same class, for other states."""
+        from syzygy.generation.states import Snapshot
+
         twin = copy.copy(self)
         twin.from_state, twin.to_state = states
         twin.existing_apps = {app_label for app_label, _ in states[0].models}
         twin.questioner = questioner
         twin._extras = extras
         twin._snapshots = ()
+        twin._start = Snapshot(states[0])
         return twin
 
     # What Django's detection calls
@@ -225,10 +229,10 @@ class StagedMixin(DjangoAutodetector):
         migration_name: str | None = None,
     ) -> Changes:
         """Django's, with names that tell what a migration does to a rollout."""
-        if self._extras is not None:
+        if self._extras is not None and self._start is not None:
             from syzygy.generation.tidying import tidy
 
-            tidy(changes, self.from_state)
+            tidy(changes, self._start.state())
         if self._extras is not None and not migration_name:
             from syzygy.generation.naming import suggest_name
             from syzygy.generation.states import copied, history_of

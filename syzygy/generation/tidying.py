@@ -6,7 +6,7 @@ Pure: migrations that aren't written yet come in, and are changed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from django.db.migrations import (
@@ -23,9 +23,10 @@ from django.db.migrations import (
     SeparateDatabaseAndState,
 )
 from django.db.migrations.operations.base import Operation
-from django.db.migrations.state import ProjectState
+from django.db.migrations.state import ModelState, ProjectState
 from django.db.migrations.utils import resolve_relation
 
+from syzygy.constraints import constraint_fields
 from syzygy.generation.options import has_renamed
 from syzygy.generation.states import Changes
 from syzygy.history import AnyField, ModelKey
@@ -39,9 +40,16 @@ from syzygy.operations import (
 
 def tidy(changes: Changes, state: ProjectState) -> None:
     """Order the operations of each migration; ``state`` is the one before them all."""
-    for migrations in changes.values():
+    for label, migrations in changes.items():
+        gone = {
+            (label, operation.name_lower)
+            for migration in migrations
+            for operation in migration.operations
+            if isinstance(operation, DeleteModel)
+        }
         for migration in migrations:
             operations = _without_parts(migration, state)
+            operations = _freed(operations, label, gone, state)
             operations = _proxies_last(operations, migration.app_label, state)
             operations = _placed(operations, migration.app_label, state)
             vars(migration)["operations"] = _kept(
@@ -192,6 +200,57 @@ def _is_part(
     field = state.models[key].fields[operation.name]
     before = deleted[: deleted.index(key)]
     return not any(target in before for target in _targets(key, field))
+
+
+def _freed(
+    operations: list[Operation],
+    app_label: str,
+    gone: Collection[ModelKey],
+    state: ProjectState,
+) -> list[Operation]:
+    """Drop what covers a field before it goes, if its model goes as well.
+
+    Django leaves that to the model, but it can't make the table anew meanwhile.
+    """
+    known = {_dropped(each) for each in operations}
+    freed: list[Operation] = []
+    for operation in operations:
+        if isinstance(operation, RemoveField):
+            key = (app_label, operation.model_name_lower)
+            if key in gone:
+                covering = _covering(state.models[key], operation.name)
+                freed += [each for each in covering if _dropped(each) not in known]
+                known |= {_dropped(each) for each in covering}
+        freed.append(operation)
+    return freed
+
+
+def _covering(model: ModelState, name: str) -> list[Operation]:
+    """What drops the indexes and constraints of a model that a field is part of."""
+    key, options = model.name_lower, model.options
+    together = options.get("unique_together") or ()
+    found: list[Operation] = []
+    if any(name in names for names in together):
+        found.append(AlterUniqueTogether(key, set()))
+    for each in options.get("indexes", ()):
+        plain = {field for field, _ in each.fields_orders}
+        if name in plain | constraint_fields(each):
+            found.append(RemoveIndex(key, each.name))
+    found += [
+        RemoveConstraint(key, each.name)
+        for each in options.get("constraints", ())
+        if name in constraint_fields(each)
+    ]
+    return found
+
+
+def _dropped(operation: Any) -> tuple[Any, ...]:
+    """What an operation drops, in a form to compare."""
+    if isinstance(operation, AlterUniqueTogether):
+        return "unique_together", operation.name_lower
+    if isinstance(operation, RemoveIndex | RemoveConstraint):
+        return type(operation), operation.model_name_lower, operation.name
+    return ()
 
 
 def _targets(key: ModelKey, field: AnyField) -> Iterator[ModelKey]:

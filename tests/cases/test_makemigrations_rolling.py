@@ -358,6 +358,31 @@ CASES = [
         [AUTHOR],
     ),
     Case(
+        "models that go in a circle",
+        [
+            AUTHOR,
+            table(
+                "Note",
+                {
+                    "unique_together": {("post", "title")},
+                    "indexes": [index("title", "post")],
+                },
+                title=text(),
+                post=to("post", null=True),
+            ),
+            table(
+                "Post",
+                {
+                    "constraints": [unique("note", "title")],
+                    "indexes": [index("note", "title")],
+                },
+                title=text(),
+                note=to("note", null=True),
+            ),
+        ],
+        [AUTHOR],
+    ),
+    Case(
         "fields that change",
         [
             table(
