@@ -466,6 +466,28 @@ def test_transactions_that_write_and_alter() -> None:
     assert "SZ016" not in codes(audited([AUTHOR], apart))
 
 
+def test_what_takes_no_transaction() -> None:
+    operations = pytest.importorskip("django.contrib.postgres.operations")
+
+    class Own(operations.RemoveIndexConcurrently):  # type: ignore[misc, name-defined]
+        pass
+
+    name = models.Index(fields=["name"], name="i")
+    add = operations.AddIndexConcurrently("author", name)
+    for operation in (add, Own("author", "i"), SeparateDatabaseAndState([add], [add])):
+        assert breaking(audited([AUTHOR], step(operation))) == {"SZ023"}
+        assert not breaking(audited([AUTHOR], step(operation, atomic=False)))
+        assert not breaking(audited([AUTHOR], step(operation), vendor="sqlite"))
+    text_of_two = RunSQL("VACUUM blog_author; SELECT 1", "")
+    [found] = [
+        each
+        for each in audited([AUTHOR], step(text_of_two, atomic=False))
+        if each.is_breaking
+    ]
+    assert "together with other statements" in found.title
+    assert_is_worded_well(found)
+
+
 def test_what_the_remedies_propose() -> None:
     def remedy(operation: Operation, code: str, vendor: str = "postgresql") -> str:
         before = [
