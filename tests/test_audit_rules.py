@@ -226,6 +226,27 @@ def test_sql_about_tables_that_the_release_creates() -> None:
     assert "SZ014" not in codes(audited([AUTHOR], step(POST), step(retype)))
 
 
+def test_sql_that_forbids_what_nobody_writes() -> None:
+    fields = {"a": text(), "b": text(null=True), "c": text(db_default="x")}
+    before = [model("Post", **fields)]
+
+    def found(action: str, *others: Operation) -> bool:
+        sql = RunSQL(f"ALTER TABLE blog_post ALTER {action}", "")
+        early = step(*others, sql, stage=Stage.PRE_DEPLOY)
+        return "SZ013" in codes(audited(before, early))
+
+    assert not found("a SET NOT NULL")
+    assert not found('COLUMN "a" DROP DEFAULT')
+    assert found("b SET NOT NULL")
+    assert not found("b DROP DEFAULT")
+    assert found("COLUMN c DROP DEFAULT")
+    # The DEFAULT may be that of a sequence, and of what isn't there nobody can tell.
+    assert found("id DROP DEFAULT")
+    assert found("other DROP DEFAULT")
+    # The running release leaves out what it doesn't know.
+    assert found("d DROP DEFAULT", AddField("post", "d", text(null=True)))
+
+
 def test_the_removal_of_a_foreign_key() -> None:
     remove = step(RemoveField("post", "author"))
     assert {"SZ009", "SZ010"} <= {*codes(audited([AUTHOR, POST], remove))}

@@ -112,10 +112,10 @@ class SqlTightens(AuditRule):
         if not isinstance(operation.operation, RunSQL):
             return
         # Not imported at the top: few migrations have SQL.
-        from syzygy.audit.sql_effects import effects, is_known
+        from syzygy.audit.sql_effects import effects, is_known, is_respected
 
         for effect in effects(operation.operation.sql):
-            if effect.kind != "tightens":
+            if effect.kind != "tightens" or is_respected(operation.history, effect):
                 continue
             known = is_known(operation.history, effect.table)
             if known is None:

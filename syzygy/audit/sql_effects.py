@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from syzygy.history import History
+from syzygy.alterations import column_name, has_db_default
+from syzygy.history import AnyField, History
 from syzygy.sql import ObjectType, schema_changes
 from syzygy.sql_scanner import Token, Tokens, statements
 
@@ -30,11 +31,15 @@ _CONSTRAINTS = {"CONSTRAINT", "UNIQUE", "CHECK", "FOREIGN", "PRIMARY", "EXCLUDE"
 
 
 class Effect(NamedTuple):
-    """What a statement does: ``kind`` is "tightens" or "rewrites"."""
+    """What a statement does: ``kind`` is "tightens" or "rewrites".
+
+    The ``column`` is empty if the clause is about no single one that there was.
+    """
 
     kind: str
     table: str
     clause: str
+    column: str = ""
 
 
 def texts(sql: Any) -> Iterator[str]:
@@ -87,6 +92,28 @@ def dropped_tables(sql: Any) -> Iterator[str]:
         yield parts[-2] if is_column and len(parts) > 1 else parts[-1]
 
 
+def is_respected(history: History, effect: Effect) -> bool:
+    """Whether no release that knows the models writes what is forbidden."""
+    field = _field(history, effect) if effect.column else None
+    if field is None or field.primary_key:
+        return False
+    if effect.clause == "SET NOT NULL":
+        return not field.null
+    # Django leaves no other column out of an INSERT.
+    return effect.clause == "DROP DEFAULT" and not has_db_default(field)
+
+
+def _field(history: History, effect: Effect) -> AnyField | None:
+    """The field whose column it is about, if the running release knows it."""
+    for key, model in history.models.items():
+        if history.table(key).lower() == effect.table.lower():
+            for name, field in model.fields.items():
+                column = column_name(name, field).lower()
+                if column == effect.column.lower():
+                    return None if history.is_unseen(*key, name) else field
+    return None
+
+
 def outside_transactions(sql: Any) -> Iterator[tuple[str, bool]]:
     """What PostgreSQL refuses in a transaction, and whether its text has no more."""
     for text in texts(sql):
@@ -134,7 +161,7 @@ def _read(tokens: list[Token], made: set[str]) -> Iterator[Effect]:
         table, at = _name(tokens, words.index("TABLE") + 1)
         if table not in made:
             for action in _actions(tokens[at:]):
-                yield from _effects_of([token.word for token in action], table)
+                yield from _effects_of(action, table)
 
 
 def _is_retyping(words: list[str]) -> bool:
@@ -143,13 +170,15 @@ def _is_retyping(words: list[str]) -> bool:
     return rest[:1] == ["TYPE"] or rest[:3] == ["SET", "DATA", "TYPE"]
 
 
-def _effects_of(words: list[str], table: str) -> Iterator[Effect]:
+def _effects_of(action: list[Token], table: str) -> Iterator[Effect]:
     """What an action of ALTER TABLE does."""
+    words = [token.word for token in action]
     first, text = words[:1], " ".join(words)
+    column, _ = _name(action, 2 if words[1:2] == ["COLUMN"] else 1)
     if first == ["ALTER"] and "SET NOT NULL" in text:
-        yield Effect("tightens", table, "SET NOT NULL")
+        yield Effect("tightens", table, "SET NOT NULL", column)
     elif first == ["ALTER"] and "DROP DEFAULT" in text:
-        yield Effect("tightens", table, "DROP DEFAULT")
+        yield Effect("tightens", table, "DROP DEFAULT", column)
     elif first == ["ALTER"] and _is_retyping(words):
         yield Effect("rewrites", table, "ALTER COLUMN ... TYPE")
     elif first in (["MODIFY"], ["CHANGE"]):
