@@ -7,6 +7,7 @@ without it, and the site's settings and databases.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -55,4 +56,7 @@ if __name__ == "__main__":
     django.setup()
     for module in manage_server.COMMON:
         import_module(module)
+    # To look for garbage less often spares a sixth of a migration's CPU time, and takes
+    # 20 MiB.
+    gc.set_threshold(100_000, 20, 100)
     manage_server.serve(run)
