@@ -20,7 +20,7 @@ from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousPlan, AmbiguousStage
 from syzygy.graph import MigrationKey, Needs, ancestors
 from syzygy.history import History
-from syzygy.stages import Decision, Policy, decide, skip
+from syzygy.stages import Decision, Policy, Source, decide, skip
 
 Plan: TypeAlias = list[tuple[Migration, bool]]
 
@@ -46,7 +46,20 @@ class Step(NamedTuple):
     def stage(self) -> Stage | None:
         """The stage in which it would run by itself: inverted when it is unapplied."""
         stage = self.decision.stage
-        return stage.inverted if stage and self.backward else stage
+        if not self.backward:
+            return stage
+        if self.decision.source is Source.BASELINE:
+            # Nobody looked at what it does: undoing it may take away what is in use.
+            return Stage.POST_DEPLOY
+        return stage.inverted if stage else None
+
+    @property
+    def reason(self) -> str:
+        """Why it runs in that stage, as a phrase for people."""
+        stage = self.decision.stage
+        if self.backward and stage:
+            return f"undoes what is {stage.label} ({self.decision})"
+        return str(self.decision)
 
     @property
     def is_pinned(self) -> bool:

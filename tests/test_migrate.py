@@ -359,8 +359,8 @@ def test_reverting(blog: Project, target: str) -> None:
         "Unapplying blog.0003_title... OK",
     ]
     assert section(out, "Postponed")[0] == (
-        "blog.0002_slug  post-deploy  inferred: Add field slug to post: the new "
-        "release uses the column"
+        "blog.0002_slug  post-deploy  undoes what is pre-deploy (inferred: Add field "
+        "slug to post: the new release uses the column)"
     )
     # Nothing will "apply" them.
     (heading,) = [line for line in out.splitlines() if line.startswith("Postponed")]

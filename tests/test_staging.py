@@ -981,6 +981,21 @@ def test_what_predates_adoption_waits_for_what_it_needs(tmp_path: Path) -> None:
         assert project.split() == ([], ["a.0002", "b.0002"])
 
 
+def test_undoing_what_predates_adoption_waits(tmp_path: Path) -> None:
+    project = deployed(
+        A2,
+        migration("a.0003", remove("Old", "g"), needs="a.0002"),
+        migration("b.0002", remove("Old", "f"), needs="b.0001 a.0001"),
+    ).record("a.0002 a.0003 b.0002")
+    with project.installed(tmp_path, MIGRATION_STAGES_BASELINE={"a": "0002"}):
+        # Not a matter of the rules: "a.0002" would be undone before the rollout.
+        assert project.split("a.zero") == (
+            ["b.0002", "a.0003"],
+            ["a.0002", "a.0001"],
+        )
+        assert str(project.stage("a.zero")[0].reason).startswith("undoes what is post")
+
+
 def test_what_predates_adoption_still_tells_what_fields_were(tmp_path: Path) -> None:
     project = deployed(
         migration("a.0002", widen("Old", "f"), needs="a.0001"),

@@ -35,7 +35,7 @@ class StageReport:
     def write_stages(self) -> None:
         """Write the stage of each migration that would be applied now, and why."""
         rows = [
-            (str(step.migration), _label(step.stage), str(step.decision))
+            (str(step.migration), _label(step.stage), step.reason)
             for step in self.steps
             if not step.is_postponed
         ]
@@ -109,7 +109,7 @@ def _why_brought_forward(step: Step) -> str:
 
 
 def _why_postponed(step: Step) -> str:
-    return f"needs {step.because}" if step.because else str(step.decision)
+    return f"needs {step.because}" if step.because else step.reason
 
 
 def _row(
@@ -120,7 +120,7 @@ def _row(
     from syzygy.staging import Step
 
     step = Step(migration, backward, decision)
-    return str(migration), _label(step.stage), str(decision)
+    return str(migration), _label(step.stage), step.reason
 
 
 def _label(stage: Stage | None) -> str:
