@@ -754,6 +754,21 @@ def test_an_index_of_a_renamed_field_stays() -> None:
     assert any(isinstance(each, AddIndex) for each in first.operations)
 
 
+def test_a_proxy_goes_after_what_refers_to_it_and_before_its_model() -> None:
+    proxy = CreateModel("Proxy", [], {"proxy": True}, ("blog.post",))
+    before = [post(), proxy, table("Note", text=text(), proxies=many("proxy"))]
+    operations = [
+        operation.describe()
+        for migration in generated(state(before), state([table("Note", text=text())]))
+        for operation in migration.operations
+    ]
+    assert operations[1:] == [
+        "Remove field proxies from note",
+        "Delete model Proxy",
+        "Delete model Post",
+    ]
+
+
 def test_a_child_that_goes_while_its_parent_changes() -> None:
     check(
         [post(), CHILD],

@@ -155,15 +155,28 @@ def _item(operation: Any) -> Any:
 def _proxies_last(
     operations: list[Operation], app_label: str, state: ProjectState
 ) -> list[Operation]:
-    """Delete proxy models after the fields that refer to them, as Django doesn't."""
+    """Delete proxy models after the fields that refer to them, as Django doesn't.
 
-    def is_proxy(operation: Operation) -> bool:
-        if not isinstance(operation, DeleteModel):
-            return False
-        model = state.models.get((app_label, operation.name_lower))
-        return model is not None and bool(model.options.get("proxy"))
-
-    return sorted(operations, key=is_proxy)
+    But before what they are proxies of: without that no state can be rendered.
+    """
+    proxies = {
+        operation: model
+        for operation in operations
+        if isinstance(operation, DeleteModel)
+        and (model := state.models.get((app_label, operation.name_lower)))
+        and model.options.get("proxy")
+    }
+    placed = [each for each in operations if each not in proxies]
+    for proxy, model in reversed(proxies.items()):
+        bases = {base.lower() for base in model.bases if isinstance(base, str)}
+        positions = (
+            position
+            for position, each in enumerate(placed)
+            if isinstance(each, DeleteModel)
+            and f"{app_label}.{each.name_lower}" in bases
+        )
+        placed.insert(next(positions, len(placed)), proxy)
+    return placed
 
 
 def _without_parts(migration: Migration, state: ProjectState) -> list[Operation]:
