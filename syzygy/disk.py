@@ -90,19 +90,21 @@ class MigrationFolder(NamedTuple):
         return True
 
     def _load(self, name: str) -> WrittenMigration:
+        migration = None
         try:
             module = import_module(f"{self.package}.{name}")
+            cls = getattr(module, "Migration", None)
+            if isinstance(cls, type) and issubclass(cls, Migration):
+                migration = WrittenMigration(self.app_label, name, cls)
         except Exception as error:
             raise BadMigrationError(
                 f'Migration "{self.app_label}.{name}" can\'t be imported: '
                 f"{error_line(error)}"
             ) from error
-        cls: type[Migration] | None = getattr(module, "Migration", None)
-        if not (isinstance(cls, type) and issubclass(cls, Migration)):
+        if migration is None:
             raise BadMigrationError(
                 f'Migration "{self.app_label}.{name}" has no Migration class.'
             )
-        migration = WrittenMigration(self.app_label, name, cls)
         if wrong := _unsound(migration):
             raise BadMigrationError(
                 f'Migration "{migration}" has something wrong with its "{wrong}".'

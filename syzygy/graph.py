@@ -20,7 +20,7 @@ MigrationKey: TypeAlias = tuple[str, str]
 
 
 class WrittenMigration:
-    """What the class of a migration says, without an instance.
+    """What the class of a migration says, without an instance where that says the same.
 
     Each of thousands of classes is asked for each attribute once: Python looks those of
     a class that it hasn't met up in all its bases. ``stage`` is what it declares.
@@ -43,11 +43,14 @@ class WrittenMigration:
         self.app_label = app_label
         self.name = name
         self.migration_class = migration_class
-        self.operations: Sequence[Operation] = migration_class.operations
-        self.dependencies: Sequence[tuple[str, str]] = migration_class.dependencies
-        self.run_before: Sequence[tuple[str, str]] = migration_class.run_before
-        self.replaces: Sequence[tuple[str, str]] = migration_class.replaces
-        self.stage: object = getattr(migration_class, "stage", None)
+        says: Migration | type[Migration] = migration_class
+        if migration_class.__init__ is not Migration.__init__:
+            says = self.instance()
+        self.operations: Sequence[Operation] = says.operations
+        self.dependencies: Sequence[tuple[str, str]] = says.dependencies
+        self.run_before: Sequence[tuple[str, str]] = says.run_before
+        self.replaces: Sequence[tuple[str, str]] = says.replaces
+        self.stage: object = getattr(says, "stage", None)
 
     def __str__(self) -> str:
         return f"{self.app_label}.{self.name}"

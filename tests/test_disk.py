@@ -285,6 +285,23 @@ def test_what_django_accepts_is_sound(install: Install, text: str) -> None:
         assert str(migration) == str(written) == f"{app_config.label}.0001"
 
 
+def test_what_only_an_instance_says_is_heeded(install: Install) -> None:
+    text = (
+        "__init__ = lambda self, *names: vars(self).update("
+        "name=names[0], app_label=names[1], operations=[migrations.RunSQL('SELECT 1')])"
+    )
+    with install(attribute(text)) as app_config:
+        folder = migration_folder(app_config)
+        assert folder
+        [written] = folder.load(folder.names).values()
+        assert [type(each) for each in written.operations] == [operations.RunSQL]
+    with install(attribute("__init__ = lambda self, *names: 1 / 0")) as app_config:
+        folder = migration_folder(app_config)
+        assert folder
+        with pytest.raises(BadMigrationError, match=r'\.0001".* ZeroDivisionError'):
+            folder.load(folder.names)
+
+
 @pytest.mark.parametrize(
     "text",
     [
