@@ -6,6 +6,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import django
 import pytest
 from django.apps import apps
+from django.core.management.base import OutputWrapper
+from django.core.management.color import no_style
 from django.db import models
 from django.db.migrations import Migration, operations, swappable_dependency
 from django.db.migrations.exceptions import InvalidMigrationPlan
@@ -22,6 +25,7 @@ from syzygy.exceptions import AmbiguousPlan, AmbiguousStage
 from syzygy.graph import MigrationKey
 from syzygy.history import History
 from syzygy.inspection import Inspection
+from syzygy.management.report import StageReport
 from syzygy.management.stager import PlanStager
 from syzygy.plan import get_migration_stage
 from syzygy.stages import Decision, Policy, Source
@@ -994,6 +998,20 @@ def test_undoing_what_predates_adoption_waits(tmp_path: Path) -> None:
             ["a.0002", "a.0001"],
         )
         assert str(project.stage("a.zero")[0].reason).startswith("undoes what is post")
+
+
+def test_undoing_what_predates_adoption_goes_along_if_it_must(tmp_path: Path) -> None:
+    project = deployed(
+        A2, migration("b.0002", add("Old", "h"), needs="b.0001 a.0002")
+    ).record("a.0002 b.0002")
+    with project.installed(tmp_path, MIGRATION_STAGES_BASELINE={"b": "0002"}):
+        report = StageReport(OutputWrapper(out := StringIO()), no_style())
+        report.steps = project.stage("a.0001")
+        report.write_postponed()
+    assert out.getvalue().splitlines() == [
+        "Brought forward:",
+        "  b.0002  post-deploy  a.0002 needs it, and it predates adoption",
+    ]
 
 
 def test_what_predates_adoption_still_tells_what_fields_were(tmp_path: Path) -> None:

@@ -103,6 +103,8 @@ class StageReport:
 def _why_brought_forward(step: Step) -> str:
     if step.is_pinned:
         why = "it touches only what this plan creates"
+    elif step.decision.is_defined:
+        why = "it predates adoption"
     else:
         why = "it may run in either stage"
     return f"{step.because} needs it, and {why}"
