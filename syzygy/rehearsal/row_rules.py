@@ -248,8 +248,11 @@ def as_row(
 
 
 def unharmed(connection: BaseDatabaseWrapper) -> AbstractContextManager[Any]:
-    """Have the transaction, if there is one, survive an error."""
-    if connection.in_atomic_block:
+    """Have the transaction, if there is one, survive an error of a query.
+
+    It does by itself where that is no more than the statement's.
+    """
+    if connection.in_atomic_block and connection.vendor not in ("sqlite", "mysql"):
         return transaction.atomic(using=connection.alias)
     return nullcontext()
 

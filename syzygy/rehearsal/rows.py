@@ -58,6 +58,8 @@ class Rows:
         self._counter = counter
         self._parents = Parents(connection, self._insert)
         self._search = Search(connection, counter, self._parents)
+        # What rows of a model can't violate by its own rules: a long search each time.
+        self._inviolable: set[tuple[ModelClass, ModelClass, str]] = set()
 
     def variants(self, model: ModelClass) -> tuple[Variant, ...]:
         """The variants in which rows of the model differ."""
@@ -135,7 +137,8 @@ class Rows:
             goal = rule_for(constraint, other, model)
         if not constraint_fields(goal.constraint):
             raise _unknown(goal, "it doesn't tell which fields it is about")
-        if not goal.fields or goal.lacks_values():
+        sign = (model, other, str(goal))
+        if not goal.fields or goal.lacks_values() or sign in self._inviolable:
             return None
         if operators := goal.odd_operators:
             raise _unknown(goal, f"it compares rows by {quoted(operators)}")
@@ -147,6 +150,7 @@ class Rows:
         with suppress(Unprobable):
             # If nothing else has to be obeyed, it can: so the model itself forbids it.
             self._violate(model, goal, None, ())
+            self._inviolable.add(sign)
             return None
         raise _unknown(goal, "no values were found that do")
 
