@@ -632,6 +632,7 @@ def test_rolling(case: Case, project: Project) -> None:
 # Django adds and removes fields that need each other in an order that doesn't work, and
 # join tables that are there, so that there is only the schema that it makes anew.
 MADE_ANEW = {
+    "models that go in a circle",
     "names that keep their table and column",
     "new fields",
     "new relations",
