@@ -270,7 +270,6 @@ class Coordinator:
             digests_of_rest,
         )
         from syzygy.quorum.session import Session
-        from syzygy.quorum.simple import SimpleSession
         from syzygy.quorum.worker import Worker
         from syzygy.quorum.world import Settings
 
@@ -279,6 +278,8 @@ class Coordinator:
         connection = self._connection
         place = namespace(connection)
         if not isinstance(backend, RosterQuorum):
+            from syzygy.quorum.simple import SimpleSession
+
             place = f"{place} {digest(plan, order.flags)}"
             return SimpleSession(
                 Settings(place, order.timeout, 0), backend, order.size, self
