@@ -62,6 +62,10 @@ class Record:
         return json.dumps({"format": FORMAT, **asdict(self)}, separators=(",", ":"))
 
 
+# A later release may write more.
+_FIELDS = {field.name for field in fields(Record)}
+
+
 def disagreement(one: Record, other: Record) -> str:
     """Who of two wants what, in words."""
     first, second = (f"{each} wants a quorum of {each.size}" for each in (one, other))
@@ -76,8 +80,7 @@ def decode(text: object) -> Record | None:
         values = json.loads(text) if isinstance(text, str) else {}
         if values.pop("format") != FORMAT:
             return None
-        known = {field.name for field in fields(Record)}
-        values = {name: value for name, value in values.items() if name in known}
+        values = {name: value for name, value in values.items() if name in _FIELDS}
         values["phase"] = Phase(values["phase"])
         values["members"] = tuple(values["members"])
         values["rest"] = tuple(values["rest"])
