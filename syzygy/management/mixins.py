@@ -7,7 +7,6 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import BaseCommand, CommandError, CommandParser
-from django.db import DEFAULT_DB_ALIAS
 from django.db.migrations import exceptions as django_exceptions
 
 from syzygy.checks import TAG, without_stages
@@ -80,11 +79,9 @@ class MigrateMixin(BaseCommand):
         from syzygy.management.reaching import patience, reach
 
         foresee(options)
-        # A command that another one overrides may have no such option.
-        alias = options.get("database", DEFAULT_DB_ALIAS)
-        with patience(alias, partial(self._say, options)):
+        with patience(options.get("database"), partial(self._say, options)):
             if options.get("quorum"):
-                reach(alias)
+                reach(options["database"])
             return super().execute(*args, **options)
 
     def check(self, *args: Any, **kwargs: Any) -> None:

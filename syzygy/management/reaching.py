@@ -89,8 +89,15 @@ class _Patience:
 
 
 @contextlib.contextmanager
-def patience(alias: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Wait for whoever migrates a SQLite file, whatever is asked of it meanwhile."""
+def patience(alias: str | None, say: Callable[[str], None]) -> Iterator[None]:
+    """Wait for whoever migrates a SQLite file, whatever is asked of it meanwhile.
+
+    Of no database, if the command has none, and of one that doesn't exist, nothing is
+    asked.
+    """
+    if alias is None or alias not in connections.settings:
+        yield
+        return
     connection = connections[alias]
     if not isinstance(lock_for(connection), SQLiteLock):
         yield
