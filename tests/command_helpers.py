@@ -247,8 +247,7 @@ def environment() -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(ours)
-        and name not in {"PYTHONDEVMODE", "PYTHONWARNINGS"}
+        if not name.startswith(ours) and name not in {"PYTHONDEVMODE", "PYTHONWARNINGS"}
     }
     # Files change within one tick of the clock that bytecode is compared by.
     return inherited | {"PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1"}
