@@ -90,21 +90,25 @@ class MigrationFolder(NamedTuple):
         return True
 
     def _load(self, name: str) -> WrittenMigration:
-        migration = None
         try:
             module = import_module(f"{self.package}.{name}")
-            cls = getattr(module, "Migration", None)
-            if isinstance(cls, type) and issubclass(cls, Migration):
-                migration = WrittenMigration(self.app_label, name, cls)
         except Exception as error:
             raise BadMigrationError(
                 f'Migration "{self.app_label}.{name}" can\'t be imported: '
                 f"{error_line(error)}"
             ) from error
-        if migration is None:
+        cls = getattr(module, "Migration", None)
+        if not (isinstance(cls, type) and issubclass(cls, Migration)):
             raise BadMigrationError(
                 f'Migration "{self.app_label}.{name}" has no Migration class.'
             )
+        try:
+            migration = WrittenMigration(self.app_label, name, cls)
+        except Exception as error:
+            raise BadMigrationError(
+                f'Migration "{self.app_label}.{name}" can\'t be made an instance of: '
+                f"{error_line(error)}"
+            ) from error
         if wrong := _unsound(migration):
             raise BadMigrationError(
                 f'Migration "{migration}" has something wrong with its "{wrong}".'

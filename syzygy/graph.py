@@ -11,7 +11,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
@@ -20,10 +20,12 @@ MigrationKey: TypeAlias = tuple[str, str]
 
 
 class WrittenMigration:
-    """What the class of a migration says, without an instance where that says the same.
+    """What the class of a migration says, without an instance unless it needs one.
 
     Each of thousands of classes is asked for each attribute once: Python looks those of
     a class that it hasn't met up in all its bases. ``stage`` is what it declares.
+
+    Raises what the class does if it needs an instance and can't be made one.
     """
 
     __slots__ = (
@@ -40,17 +42,22 @@ class WrittenMigration:
     def __init__(
         self, app_label: str, name: str, migration_class: type[Migration]
     ) -> None:
+        self.migration_class = migration_class
+        written: Any = migration_class
+        stage = getattr(written, "stage", None)
+        is_made = migration_class.__init__ is not Migration.__init__
+        if is_made or hasattr(type(stage), "__get__"):
+            # It says what it is when there is one: its app, its operations, its stage.
+            written = self.migration_class(name, app_label)
+            app_label, name = written.app_label, written.name
+            stage = getattr(written, "stage", None)
         self.app_label = app_label
         self.name = name
-        self.migration_class = migration_class
-        says: Migration | type[Migration] = migration_class
-        if migration_class.__init__ is not Migration.__init__:
-            says = self.instance()
-        self.operations: Sequence[Operation] = says.operations
-        self.dependencies: Sequence[tuple[str, str]] = says.dependencies
-        self.run_before: Sequence[tuple[str, str]] = says.run_before
-        self.replaces: Sequence[tuple[str, str]] = says.replaces
-        self.stage: object = getattr(says, "stage", None)
+        self.operations: Sequence[Operation] = written.operations
+        self.dependencies: Sequence[tuple[str, str]] = written.dependencies
+        self.run_before: Sequence[tuple[str, str]] = written.run_before
+        self.replaces: Sequence[tuple[str, str]] = written.replaces
+        self.stage: object = stage
 
     def __str__(self) -> str:
         return f"{self.app_label}.{self.name}"

@@ -212,6 +212,53 @@ def test_e001_declared_stage(project: Project, value: str) -> None:
     assert run(project) == []
 
 
+def test_e001_what_a_migration_says_of_itself_when_it_is_made(project: Project) -> None:
+    project.app("blog", {"0001_initial": source(CREATE)})
+    project.app("shop", {})
+    made = "\n    def __init__(self, name, app_label):\n        super().__init__"
+    last = ("blog", "0001_initial")
+    for label, name, operations, more in (
+        # Stages that the instance has, or tells.
+        (
+            "blog",
+            "0002_a",
+            (ADD, REMOVE),
+            "    stage = property(lambda self: 'pre_deploy')",
+        ),
+        (
+            "blog",
+            "0003_b",
+            (ADD_MORE, RENAME),
+            f"{made}(name, app_label)\n        self.stage = Stage.POST_DEPLOY",
+        ),
+        # The migration of another app, as those who patch an installed one write it.
+        (
+            "shop",
+            "0001_c",
+            ("m.AddField('post', 'd', models.ManyToManyField('self', db_table='d'))",),
+            f"{made}(name, 'blog')",
+        ),
+        ("blog", "0004_d", ("m.RenameField('post', 'd', 'e')",), ""),
+        # Operations that nobody finds on the class.
+        (
+            "blog",
+            "0005_e",
+            (ADD,),
+            f"{made}(name, app_label)\n"
+            f"        self.operations = [*self.operations, {REMOVE}]",
+        ),
+    ):
+        text = source(*operations).text(last)
+        project.write(f"{label}/migrations/{name}.py", f"{text}{more}\n")
+        last = (label, name)
+    (message,) = run(project)
+    assert str(message.obj) == "blog.0005_e"
+    assert message.id == "syzygy.E001"
+    project.write("shop/migrations/0001_c.py", f"{source(ADD).text(None)}{made}()")
+    found = [message.msg for message in run(project)]
+    assert found[0].startswith('Migration "shop.0001_c" can\'t be made an instance of')
+
+
 @pytest.mark.parametrize("value", ['"pre"', "1", "[]", "True", '"PRE_DEPLOY"'])
 def test_e001_declared_stage_that_is_none(project: Project, value: str) -> None:
     project.app("blog", {"0001_initial": source(CREATE, stage=value)})
