@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib import import_module
 from importlib.machinery import all_suffixes
 from importlib.util import find_spec
@@ -232,24 +232,31 @@ def replaced_by(
     return replaced
 
 
-def concerns_other_apps(migrations: Iterable[AnyMigration]) -> bool:
+def concerns_other_apps(migrations: Collection[AnyMigration]) -> bool:
     """Whether what these migrations do depends on what was done in other apps.
 
     That is so for a model that is renamed, to which others may refer, and for a
     relation that is altered, whose target may have been renamed.
     """
-    return any(
-        _concerns_other_apps(operation)
+    return renames_models(migrations) or any(
+        isinstance(operation, AlterField) and operation.field.remote_field
         for migration in migrations
-        for operation in migration.operations
+        for operation in _with_parts(migration.operations)
     )
 
 
-def _concerns_other_apps(operation: Operation) -> bool:
-    if isinstance(operation, AlterField):
-        return bool(operation.field.remote_field)
-    parts: list[Operation] = [
-        *(getattr(operation, "database_operations", None) or ()),
-        *(getattr(operation, "state_operations", None) or ()),
-    ]
-    return isinstance(operation, RenameModel) or any(map(_concerns_other_apps, parts))
+def renames_models(migrations: Iterable[AnyMigration]) -> bool:
+    """Whether one of these migrations renames a model."""
+    return any(
+        isinstance(operation, RenameModel)
+        for migration in migrations
+        for operation in _with_parts(migration.operations)
+    )
+
+
+def _with_parts(operations: Iterable[Operation]) -> Iterator[Operation]:
+    """The operations, and those that they wrap."""
+    for operation in operations:
+        yield operation
+        yield from _with_parts(getattr(operation, "database_operations", None) or ())
+        yield from _with_parts(getattr(operation, "state_operations", None) or ())

@@ -9,11 +9,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from django.apps import AppConfig
-from django.db.migrations import AddField, AlterField, CreateModel
+from django.db.migrations import AddField, AlterField, CreateModel, RemoveField
 from django.db.migrations.exceptions import BadMigrationError
 
 from syzygy import conf
-from syzygy.disk import MigrationFolder, concerns_other_apps, migration_folder
+from syzygy.disk import (
+    MigrationFolder,
+    concerns_other_apps,
+    migration_folder,
+    renames_models,
+)
 from syzygy.exceptions import AmbiguousStage
 from syzygy.graph import (
     MigrationKey,
@@ -62,6 +67,7 @@ class Inspection:
         self.ambiguous: dict[WrittenMigration, AmbiguousStage] = {}
         self._migrations: dict[MigrationKey, WrittenMigration] = {}
         self._settled: list[AppConfig] = []
+        self._renaming = False
         for app_config in app_configs:
             if self._is_settled(app_config):
                 self._settled.append(app_config)
@@ -74,8 +80,8 @@ class Inspection:
 
         Of what a baseline covers, no more is imported than is needed to tell what newer
         migrations do: first what last defined the fields that they alter, then all. The
-        apps that a setting settles are imported only if something is ambiguous that
-        depends on the models of other apps.
+        apps that a setting settles are imported only if what is ambiguous, or a model
+        that is renamed, depends on the models of other apps.
         """
         for folder in self.folders:
             self._load(folder, self._newer(folder))
@@ -92,7 +98,7 @@ class Inspection:
                 load_more(folder, doubtful[folder.app_label])
             if incomplete:
                 doubtful = self._decide()
-        if concerns_other_apps(self.ambiguous):
+        if self._renaming or concerns_other_apps(self.ambiguous):
             for app_config in self._settled:
                 self._find(app_config)
             for folder in self.folders:
@@ -171,7 +177,7 @@ class Inspection:
     def _load_definitions(
         self, folder: MigrationFolder, doubtful: Collection[WrittenMigration]
     ) -> None:
-        """Import what last defined each field that doubtful migrations alter.
+        """Import what last defined each field that doubtful migrations change.
 
         A module that doesn't have a field's name in its source can't define the field,
         unless it makes up names; then the field stays unknown.
@@ -180,7 +186,7 @@ class Inspection:
             (operation.model_name_lower, operation.name)
             for migration in doubtful
             for operation in migration.operations
-            if isinstance(operation, AlterField)
+            if isinstance(operation, AlterField | RemoveField)
         }
         for name in reversed(folder.names):
             key = (folder.app_label, name)
@@ -209,19 +215,25 @@ class Inspection:
         history = History(conf.is_swapped)
         doubtful: dict[str, list[WrittenMigration]] = defaultdict(list)
         self.ambiguous = {}
+        self._renaming = False
         for key in topological(sorted(migrations), needs):
             migration = migrations[key]
             if key in baseline or is_never_ambiguous(migration):
                 skip(migration, history)
                 continue
+            removes_unknown = _removes_unknown(migration, history)
             try:
                 decision = decide(migration, history, policy)
             except AmbiguousStage as error:
                 self.ambiguous[migration] = error
                 doubtful[key[0]].append(migration)
-            else:
-                if decision.uncertain:
-                    doubtful[key[0]].append(migration)
+                continue
+            if decision.is_defined:
+                continue
+            if decision.uncertain or removes_unknown:
+                doubtful[key[0]].append(migration)
+            # What refers to the model decides, wherever it is.
+            self._renaming = self._renaming or renames_models([migration])
         return doubtful
 
     def _baseline(
@@ -254,6 +266,16 @@ def _may_be_newer(name: str, last: str) -> bool:
 def _number(name: str) -> int | None:
     digits = re.match("[0-9]+", name)
     return int(digits[0]) if digits else None
+
+
+def _removes_unknown(migration: WrittenMigration, history: History) -> bool:
+    """Whether a field goes that may be the primary key, as far as is known."""
+    return any(
+        isinstance(operation, RemoveField)
+        and (key := (migration.app_label, operation.model_name_lower))
+        and history.field(key, operation.name) is None
+        for operation in migration.operations
+    )
 
 
 def _defined_fields(migration: WrittenMigration) -> Iterator[tuple[str, str]]:

@@ -452,6 +452,41 @@ RENAMED = {
 REFERS = 'models.ForeignKey("people.%s", models.CASCADE)'
 
 
+def test_e001_what_nobody_had_to_import_is_asked_before_nothing_is_said(
+    project: Project,
+) -> None:
+    """A model that is renamed, whatever refers to it; a field that goes."""
+    project.app("blog", {"0001_initial": source(CREATE)})
+    tag = (
+        "m.CreateModel('Tag', [('id', models.BigAutoField(primary_key=True)), "
+        "('posts', models.ManyToManyField('blog.Post'))])"
+    )
+    project.app(
+        "tags", {"0001_a": source(tag, dependencies=[("blog", "0001_initial")])}
+    )
+    project.migrations(
+        "blog",
+        {
+            "0002_table": source("m.AlterModelTable('post', 'blog_post')"),
+            "0003_article": source("m.RenameModel('Post', 'Article')"),
+            "0004_id": source("m.RemoveField('article', 'id')"),
+            "0005_title": source("m.RemoveField('article', 'title')"),
+        },
+    )
+    for settings in (
+        {},
+        {"MIGRATION_STAGES_OVERRIDE": {"tags": "pre_deploy"}},
+        {"MIGRATION_STAGES_BASELINE": {"tags": "0001_a"}},
+    ):
+        found = run(project, **settings)
+        assert [str(each.obj) for each in found] == [
+            "blog.0003_article",
+            "blog.0004_id",
+        ]
+    (message,) = run(project, MIGRATION_STAGES_BASELINE={"blog": "0003_article"})
+    assert str(message.obj) == "blog.0004_id"
+
+
 def test_e001_a_settled_app_is_asked_before_its_model_is_taken_for_another(
     project: Project,
 ) -> None:

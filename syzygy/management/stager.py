@@ -78,7 +78,7 @@ class PlanStager:
         kept = set(without_replaced(nodes, keep=nodes))
         kept |= {(migration.app_label, migration.name) for migration, _ in self.plan}
         applied = {key for key in kept if key in self._applied}
-        if not concerns_other_apps(migration for migration, _ in self.plan):
+        if not concerns_other_apps([migration for migration, _ in self.plan]):
             labels = {migration.app_label for migration, _ in self.plan}
             applied = {key for key in applied if key[0] in labels}
         return [nodes[key] for key in topological(sorted(applied), self._parents)]
