@@ -114,6 +114,23 @@ WHOLE: dict[str, tuple[list[Operation], list[str]]] = {
             "Fill field c on new",
         ],
     ),
+    "what need not be kept": (
+        [
+            m.AlterField("old", "b", text()),
+            m.RunPython(print, elidable=True),
+            m.RemoveField("old", "a"),
+        ],
+        ["Alter field b on old", "Remove field a from old"],
+    ),
+    "a new model that nobody need fill": (
+        [
+            NEW,
+            m.RunPython(print, elidable=True),
+            m.AddField("new", "c", text(null=True)),
+            Backfill("new", "c", "x"),
+        ],
+        ["Create model New"],
+    ),
     "a model that comes and goes": (
         [NEW, m.AddField("new", "c", to_author()), m.DeleteModel("new")],
         [],
@@ -272,6 +289,43 @@ def test_what_all_declare_stays_declared(blog: Project) -> None:
     text, told = squashed(blog, "0002", "0004")
     assert "stage =" not in text
     assert "has what runs before a rollout and what runs after it" in told
+
+
+def test_what_is_squashed_already(blog: Project) -> None:
+    """Django 5 squashes what a squashed one replaces where that is applied in part."""
+    changed(blog, SLUG)
+    blog.call("migrate", "blog", "0002", verbosity=0)
+    squashed(blog, "0002", "0003")
+    blog.migrations("blog", {"0004_more": source("m.RunPython(print)")})
+    before = {*(blog.path / "blog/migrations").glob("*.py")}
+    result = blog.manage("squashmigrations", "blog", "0004", "--noinput")
+    assert result.returncode == 0, result.output
+    (file,) = {*(blog.path / "blog/migrations").glob("*.py")} - before
+    operations = operations_of(file.read_text(encoding="utf-8"))
+    assert operations == ["CreateModel", "RunPython"]
+
+
+def test_what_settings_say_of_the_replaced(blog: Project) -> None:
+    changed(blog, SLUG)
+    squash = blog.path / (
+        "blog/migrations/0002_post_slug_squashed_0003_drop_db_default_post_slug.py"
+    )
+    # A stage that nobody says of the whole.
+    last = "blog.0003_drop_db_default_post_slug"
+    blog.settings = {"MIGRATION_STAGES_OVERRIDE": {last: "pre_deploy"}}
+    text, told = squashed(blog, "0002", "0003")
+    assert "    stage = Stage.PRE_DEPLOY\n" in text
+    assert told == ""
+    assert "no issues" in blog.call("check", "--tag", "syzygy")
+    squash.unlink()
+    # What a baseline covers stays covered, though it is newer.
+    blog.migrations("blog", {"0004_more": source("m.RunPython(print)")})
+    blog.settings = {"MIGRATION_STAGES_BASELINE": {"blog": "0004_more"}}
+    text, told = squashed(blog, "0002", "0003")
+    assert "stage =" not in text
+    assert "#" not in text.partition("class ")[2]
+    assert told == ""
+    assert "no issues" in blog.call("check", "--tag", "syzygy")
 
 
 def test_optimizing_a_migration_keeps_its_stage(blog: Project) -> None:

@@ -20,6 +20,7 @@ from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage
 from syzygy.generation.settling import comment
 from syzygy.generation.states import history_of
+from syzygy.graph import MigrationKey, baselined
 from syzygy.history import History
 from syzygy.requirements import is_opaque, operation_effects
 from syzygy.stages import Policy, decide
@@ -45,10 +46,11 @@ class StagedOptimizerMixin(MigrationOptimizer):
         self, operations: Sequence[Operation], app_label: str
     ) -> History:
         """The models before the migration on disk that has the first of these."""
-        loader = MigrationLoader(None, ignore_no_migrations=True)
-        for key, migration in loader.graph.nodes.items():
-            if key[0] == app_label and migration.operations[:1] == operations[:1] != []:
-                return history_of(loader.project_state(key, at_end=False))
+        for loader in _loaders():
+            for key, migration in loader.graph.nodes.items():
+                first = migration.operations[:1]
+                if key[0] == app_label and first == operations[:1] != []:
+                    return history_of(loader.project_state(key, at_end=False))
         return History(conf.is_swapped)
 
 
@@ -66,11 +68,17 @@ class _Staged(NamedTuple):
         reduced: Any = self.operation.reduce(other.operation, app_label)
         if not isinstance(reduced, list):
             return reduced
+        if self._is_left_out(other, reduced) or other._is_left_out(self, reduced):
+            return [each for each in (self, other) if each.operation in reduced]
         stages = self.stages | other.stages
         if reduced and len(stages) > 1:
             return False
         known = {id(each.operation): each for each in (self, other)}
         return [known.get(id(each)) or _Staged(each, stages) for each in reduced]
+
+    def _is_left_out(self, other: _Staged, reduced: list[Operation]) -> bool:
+        """Whether nothing but the other is left since this one need not be kept."""
+        return bool(self.operation.elidable) and reduced == [other.operation]
 
 
 def _staged(
@@ -81,7 +89,8 @@ def _staged(
     may_have_rows = False
     for operation in operations:
         judged = operation_effects(operation, app_label, history)
-        may_have_rows = may_have_rows or any(map(is_opaque, judged))
+        if not operation.elidable:
+            may_have_rows = may_have_rows or any(map(is_opaque, judged))
         is_idle = isinstance(operation, Backfill) and rules.UNSEEN in judged
         if may_have_rows or not is_idle:
             required = (rule.required for rule in judged)
@@ -90,16 +99,36 @@ def _staged(
         history.advance(operation, app_label)
 
 
+def _loaders() -> Iterator[MigrationLoader]:
+    """What there is on disk, first with the squashed ones and then with the others.
+
+    The latter are those that Django 5 squashes where they are applied in part.
+    """
+    yield MigrationLoader(None, ignore_no_migrations=True)
+    yield MigrationLoader(None, ignore_no_migrations=True, replace_migrations=False)
+
+
 def settle_squashed(migration: Migration) -> bool:
     """Have a squashed migration run as all that it replaces, if that is of one stage.
 
     Returns whether it is of both. It isn't one transaction if it has an operation of
     one that isn't.
     """
-    loader = MigrationLoader(None, ignore_no_migrations=True)
-    replaced = [loader.graph.nodes[key] for key in migration.replaces]
+    loader = next(
+        loader
+        for loader in _loaders()
+        if {*migration.replaces} <= {*loader.graph.nodes}
+    )
+    graph = loader.graph
+    replaced = [graph.nodes[key] for key in migration.replaces]
     before = history_of(loader.project_state(migration.replaces[0], at_end=False))
-    policy = Policy(override=conf.read_leniently().override)
+    configuration = conf.read_leniently()
+
+    def needs(key: MigrationKey) -> list[MigrationKey]:
+        return [node.key for node in graph.node_map[key].parents]
+
+    baseline = baselined(configuration.baseline, graph.nodes, needs)
+    policy = Policy(override=configuration.override, baseline=baseline)
     if any(
         own is operation
         for each in replaced
@@ -112,7 +141,7 @@ def settle_squashed(migration: Migration) -> bool:
     if len(stages) > 1:
         comment(migration, _MIXED)
         return True
-    for stage in stages - _stages_of([migration], before, policy):
+    for stage in stages if _stages_of([migration], before, policy) != stages else ():
         vars(migration)["stage"] = stage
         comment(migration, _ALIKE)
     return False
