@@ -329,6 +329,11 @@ def test_what_comes_after_what_is_not_released(
         "    python manage.py migrate blog 0001_initial\n"
         "    python manage.py makemigrations blog\n"
     )
+    # What somebody wrote is not to be lost.
+    last = (("blog", max(files(blog))),)
+    run = source("m.RunPython(print)", dependencies=last)
+    blog.migrations("blog", {"0012_data": run})
+    assert ", and write them anew. Keep a copy of 0012_data: " in next_change()
     git("add", ".")
     git("commit", "-qm", "2")
     assert next_change() == ""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.migrations import Migration, SeparateDatabaseAndState, operations
 from django.db.migrations.loader import MigrationLoader
 
 from syzygy import conf
@@ -19,19 +20,28 @@ from syzygy.history import History
 from syzygy.rehearsal.start import StartError, applied_in, present_at
 from syzygy.staging import decide_plan, stage_plan
 
+# What an autodetector makes; of all others nobody knows.
+_GENERATED = {
+    getattr(operations, name)
+    for name in operations.__all__
+    if name not in ("RunPython", "RunSQL", "SeparateDatabaseAndState")
+}
+
 
 class Conflict(NamedTuple):
     """A migration that has to run before a rollout, and one that it needs, after it.
 
     ``unreleased`` are the names of all that go with them, of the same app, and
     ``released`` is the last one that doesn't, or "zero". Both are empty where other
-    apps are concerned, or nobody can tell.
+    apps are concerned, or nobody can tell. ``written`` are those of the unreleased
+    with something that nobody could generate again.
     """
 
     before: MigrationKey
     after: MigrationKey
     unreleased: tuple[str, ...] = ()
     released: str = ""
+    written: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         before, after = map(".".join, (self.before, self.after))
@@ -44,9 +54,15 @@ class Conflict(NamedTuple):
         if not self.released:
             return text
         label = self.before[0]
+        keep = ":"
+        if self.written:
+            keep = (
+                f". Keep a copy of {', '.join(self.written)}: nobody but you can write "
+                "again what is in there."
+            )
         return (
             f"{text}\nTo make them one, go back in your database, delete "
-            f"{', '.join(self.unreleased)}, and write them anew:\n"
+            f"{', '.join(self.unreleased)}, and write them anew{keep}\n"
             f"    python manage.py migrate {label} {self.released}\n"
             f"    python manage.py makemigrations {label}"
         )
@@ -103,7 +119,8 @@ def foresee(changes: Changes) -> Conflict | None:
         before, after = error.migrations
         conflict = Conflict(before, after)
         if is_known and {key[0] for key in pending} == {conflict.before[0]}:
-            return _with_way_out(conflict, order, pending)
+            own_plan = [nodes[key] for key in order if key[0] == conflict.before[0]]
+            return _with_way_out(conflict, own_plan, pending)
         return conflict
     except AmbiguousStage:  # The checks tell of it.
         return None
@@ -118,10 +135,25 @@ def _applied() -> set[MigrationKey]:
 
 
 def _with_way_out(
-    conflict: Conflict, order: Iterable[MigrationKey], pending: Collection[MigrationKey]
+    conflict: Conflict, own: Iterable[Migration], pending: Collection[MigrationKey]
 ) -> Conflict:
-    label = conflict.before[0]
-    own = [key for key in order if key[0] == label]
-    names = tuple(name for _, name in own if (label, name) in pending)
-    last = next((name for _, name in reversed(own) if name not in names), "zero")
-    return conflict._replace(unreleased=names, released=last)
+    """The conflict with all that there is of its app, in order."""
+    unreleased, last, written = [], "zero", []
+    for migration in own:
+        if (migration.app_label, migration.name) not in pending:
+            last = migration.name
+            continue
+        unreleased.append(migration.name)
+        if not all(map(_is_generated, migration.operations)):
+            written.append(migration.name)
+    return conflict._replace(
+        unreleased=tuple(unreleased), released=last, written=tuple(written)
+    )
+
+
+def _is_generated(operation: Any) -> bool:
+    """Whether the operation is of a kind that this command writes."""
+    if isinstance(operation, SeparateDatabaseAndState):
+        return not operation.database_operations
+    cls = type(operation)
+    return cls in _GENERATED or cls.__module__.startswith("syzygy.")
