@@ -473,7 +473,8 @@ def test_transactions_that_write_and_alter() -> None:
     for operations, mixed in (
         ([add, fill], True),
         ([add, update], True),
-        ([add, own], False),
+        # To say so of the code alone takes it out of no transaction.
+        ([add, own], True),
         ([add, look], False),
         ([create, fill], False),
         (

@@ -59,8 +59,8 @@ def _writes_rows(part: AuditedOperation) -> bool:
         from syzygy.audit.sql_effects import changes_data
 
         return changes_data(part.operation.sql)
-    # One that is not atomic commits by itself.
-    return part.operation.atomic is not False
+    # Whether it is atomic matters only where the migration isn't.
+    return True
 
 
 def _locks_table(part: AuditedOperation) -> bool:
