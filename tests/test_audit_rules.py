@@ -13,6 +13,7 @@ from django.db import migrations, models
 from django.db.migrations import (
     AddConstraint,
     AddField,
+    AddIndex,
     AlterField,
     AlterModelOptions,
     AlterUniqueTogether,
@@ -500,6 +501,12 @@ def test_what_takes_no_transaction() -> None:
         assert breaking(audited([AUTHOR], step(operation))) == {"SZ023"}
         assert not breaking(audited([AUTHOR], step(operation, atomic=False)))
         assert not breaking(audited([AUTHOR], step(operation), vendor="sqlite"))
+    # What SQL does is told by the state that comes with it, but not how.
+    sql = "CREATE INDEX CONCURRENTLY i ON blog_author (name)"
+    told = RunSQL([sql, f"{sql};"], state_operations=[AddIndex("author", name)])
+    [refused] = [f for f in audited([AUTHOR], step(told)) if f.is_breaking]
+    assert (refused.code, refused.stage) == ("SZ023", Stage.PRE_DEPLOY)
+    assert codes(audited([AUTHOR], step(told, atomic=False))) == ["SZ015"]
     text_of_two = RunSQL("VACUUM blog_author; SELECT 1", "")
     [found] = [
         each

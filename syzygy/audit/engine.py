@@ -28,7 +28,7 @@ from syzygy.graph import MigrationKey
 from syzygy.history import History, ModelKey
 from syzygy.messages import error_line
 from syzygy.requirements import is_opaque, operation_effects
-from syzygy.rules import Rule
+from syzygy.rules import RUN_SQL, Rule
 from syzygy.stages import Decision, Source, describe, skip
 
 
@@ -247,8 +247,8 @@ def parts(
     elif isinstance(operation, RunSQL) and operation.state_operations:
         effects = operation_effects(operation, label, history)
         inferred = bool(operation.sql) and not _reads_as_sql(effects)
-        if not inferred:
-            yield leaf(operation, effects, history)
+        explained = explained or inferred
+        yield leaf(operation, (RUN_SQL,) if inferred else effects, history)
         for inner, before in _walk(operation.state_operations, label, history):
             inner_effects = operation_effects(inner, label, before)
             yield leaf(inner, inner_effects, before, inferred=inferred)

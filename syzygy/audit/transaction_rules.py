@@ -123,7 +123,7 @@ class NeedsNoTransaction(AuditRule):
         if operation.state_only or operation.inferred:
             return
         is_atomic = operation.migration.migration.atomic
-        for what, is_alone in _needing_none(operation):
+        for what, is_alone in dict.fromkeys(_needing_none(operation)):
             if is_atomic or not is_alone:
                 yield _refused(operation, what, is_atomic=is_atomic)
 
