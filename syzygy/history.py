@@ -74,6 +74,8 @@ class History(UnrenderedState):
         self.origin: Hashable = None
         self.unseen: Collection[Hashable] = ()
         self._origins: dict[tuple[str, ...], Hashable] = {}
+        # Fields that the running release has otherwise, or doesn't have (None).
+        self._released: dict[tuple[str, str, str], AnyField | None] = {}
         # Those of models that were created before the history starts.
         self._stray_fields: dict[tuple[str, str, str], AnyField] = {}
 
@@ -89,6 +91,15 @@ class History(UnrenderedState):
         if model is None:
             return self._stray_fields.get((*key, name))
         return model.fields.get(name)
+
+    def released_field(self, key: ModelKey, name: str) -> AnyField | None:
+        """The named field as the running release has it, if that knows it.
+
+        It is told from what is ``unseen`` as well as from what only the state has.
+        """
+        if self.is_unseen(*key, name):
+            return None
+        return self._released.get((*key, name), self.field(key, name))
 
     def table(self, key: ModelKey) -> str:
         """The name of that model's table, before a database shortens it."""
@@ -152,6 +163,7 @@ class History(UnrenderedState):
         twin.origin, twin.unseen = self.origin, self.unseen
         twin._origins = dict(self._origins)
         twin._stray_fields = dict(self._stray_fields)
+        twin._released = dict(self._released)
         return twin
 
     # What operations call; Django's own methods where these don't differ
@@ -179,6 +191,8 @@ class History(UnrenderedState):
         preserve_default: bool,
     ) -> None:
         """Django's, remembering where the field comes from."""
+        if self.unseen:
+            self._released.setdefault((app_label, model_name, name), None)
         if (app_label, model_name) in self.models:
             super().add_field(app_label, model_name, name, field, preserve_default)
         else:
@@ -194,6 +208,9 @@ class History(UnrenderedState):
         preserve_default: bool,
     ) -> None:
         """Replace the field, or that of a model that isn't known."""
+        if self.unseen:
+            before = self.field((app_label, model_name), name)
+            self._released.setdefault((app_label, model_name, name), before)
         if (app_label, model_name) in self.models:
             super().alter_field(app_label, model_name, name, field, preserve_default)
         else:

@@ -244,6 +244,15 @@ def test_sql_that_forbids_what_nobody_writes() -> None:
     # The DEFAULT may be that of a sequence, and of what isn't there nobody can tell.
     assert found("id DROP DEFAULT")
     assert found("other DROP DEFAULT")
+    # What only the state says, the running release doesn't keep to.
+    def told(*operations: Operation) -> Operation:
+        return SeparateDatabaseAndState(state_operations=operations)
+
+    assert found("b SET NOT NULL", told(AlterField("post", "b", text())))
+    assert found("c DROP DEFAULT", told(AlterField("post", "c", text())))
+    assert found("d SET NOT NULL", told(AddField("post", "d", text())))
+    longer = AlterField("post", "a", models.TextField())
+    assert not found("a SET NOT NULL", told(longer))
     # The running release leaves out what it doesn't know.
     assert found("d DROP DEFAULT", AddField("post", "d", text(null=True)))
 

@@ -94,24 +94,28 @@ def dropped_tables(sql: Any) -> Iterator[str]:
 
 def is_respected(history: History, effect: Effect) -> bool:
     """Whether no release that knows the models writes what is forbidden."""
-    field = _field(history, effect) if effect.column else None
-    if field is None or field.primary_key:
+    fields = _fields(history, effect) if effect.column else ()
+    if not fields or any(field.primary_key for field in fields):
         return False
     if effect.clause == "SET NOT NULL":
-        return not field.null
+        return not any(field.null for field in fields)
     # Django leaves no other column out of an INSERT.
-    return effect.clause == "DROP DEFAULT" and not has_db_default(field)
+    return effect.clause == "DROP DEFAULT" and not any(map(has_db_default, fields))
 
 
-def _field(history: History, effect: Effect) -> AnyField | None:
-    """The field whose column it is about, if the running release knows it."""
+def _fields(history: History, effect: Effect) -> tuple[AnyField, ...]:
+    """The field whose column it is about, as the running release has it and by now.
+
+    There is none if that release doesn't know it.
+    """
     for key, model in history.models.items():
         if history.table(key).lower() == effect.table.lower():
             for name, field in model.fields.items():
                 column = column_name(name, field).lower()
                 if column == effect.column.lower():
-                    return None if history.is_unseen(*key, name) else field
-    return None
+                    running = history.released_field(key, name)
+                    return () if running is None else (running, field)
+    return ()
 
 
 def outside_transactions(sql: Any) -> Iterator[tuple[str, bool]]:
