@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import F, Q, UniqueConstraint
+from django.db.models import CheckConstraint, F, Q, UniqueConstraint
 from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import OrderBy
 
@@ -85,6 +85,21 @@ def refuses_null(condition: Any) -> bool:
     pass. What expressions make of NULL isn't known.
     """
     return has_expression(condition) or _truth_of_null(condition) is False
+
+
+def proves_not_null(constraint: Any, name: str) -> bool:
+    """Whether rows that have NULL in that field violate it.
+
+    That is told of a CHECK that asks for nothing else than lookups, one of them this.
+    """
+    condition = getattr(constraint, "condition", None)
+    return (
+        isinstance(constraint, CheckConstraint)
+        and isinstance(condition, Q)
+        and not condition.negated
+        and (condition.connector == Q.AND or len(condition.children) == 1)
+        and (f"{name}{LOOKUP_SEP}isnull", False) in condition.children
+    )
 
 
 def has_expression(condition: Any) -> bool:

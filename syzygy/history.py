@@ -15,8 +15,10 @@ from typing import Any, TypeAlias
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ModelState, ProjectState, StateApps
 from django.db.migrations.utils import resolve_relation
-from django.db.models import NOT_PROVIDED, ForeignKey
+from django.db.models import NOT_PROVIDED, BaseConstraint, ForeignKey
 from django.db.models.options import normalize_together
+
+from syzygy.constraints import proves_not_null
 
 ModelKey: TypeAlias = tuple[str, str]
 # Which attributes a field has depends on its class, of which there is no end.
@@ -139,6 +141,12 @@ class History(UnrenderedState):
         origin = self._origins.get(key)
         return origin is not None and origin in self.unseen
 
+    def refusing_null(self, key: ModelKey, name: str) -> list[BaseConstraint]:
+        """The constraints that no row with NULL in the named field meets."""
+        model = self.models.get(key)
+        constraints = model.options.get("constraints", ()) if model else ()
+        return [each for each in constraints if proves_not_null(each, name)]
+
     def forget_origins(self) -> None:
         """Take all that exists for known to the running release."""
         self._origins.clear()
@@ -216,6 +224,13 @@ class History(UnrenderedState):
         else:
             stray = _kept(field, preserve_default)
             self._stray_fields[app_label, model_name, name] = stray
+
+    def add_constraint(
+        self, app_label: str, model_name: str, constraint: BaseConstraint
+    ) -> None:
+        """Django's, remembering where the constraint comes from."""
+        super().add_constraint(app_label, model_name, constraint)
+        self._created(app_label, model_name, "", constraint.name)
 
     def rename_field(
         self, app_label: str, model_name: str, old_name: str, new_name: str

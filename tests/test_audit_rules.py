@@ -244,6 +244,7 @@ def test_sql_that_forbids_what_nobody_writes() -> None:
     # The DEFAULT may be that of a sequence, and of what isn't there nobody can tell.
     assert found("id DROP DEFAULT")
     assert found("other DROP DEFAULT")
+
     # What only the state says, the running release doesn't keep to.
     def told(*operations: Operation) -> Operation:
         return SeparateDatabaseAndState(state_operations=operations)
@@ -461,6 +462,17 @@ def test_a_new_field_that_becomes_not_null() -> None:
     assert "SZ022" not in codes(audited(known, step(fill, **late), tighten))
     assert "SZ022" not in codes(audited_alone(known, tighten))
     assert not found(step(AUTHOR), add, tighten, before=[])
+    # A constraint has refused NULL all along, or no longer than that.
+    proof = AddConstraint(
+        "author", models.CheckConstraint(condition=Q(age__isnull=False), name="p")
+    )
+    assert not audited([*known, proof], tighten)
+    either = Q(age__isnull=False) | Q(name="")
+    other = models.CheckConstraint(condition=either, name="o")
+    for before in (known, [*known, AddConstraint("author", other)]):
+        assert {"SZ018", "SZ022"} <= {*codes(audited(before, tighten))}
+    late_proof = step(proof, **late)
+    assert codes(audited(known, late_proof, tighten)) == ["SZ018", "SZ022"]
     # Django fills it.
     for field in (models.IntegerField(default=1), models.IntegerField(db_default=1)):
         assert not found(add, step(AlterField("author", "age", field)))

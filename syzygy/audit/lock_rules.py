@@ -108,6 +108,9 @@ class FullScan(_Lock):
         if operation.vendor != "postgresql":
             return
         if rules.SET_NOT_NULL in operation.effects:
+            key, name = operation.model, getattr(change, "name", "")
+            if key and operation.history.refusing_null(key, name):
+                return
             yield self._problem(operation, "NOT NULL has to hold for each row", _CHECK)
         elif isinstance(change, AddField) and _is_positive(change.field):
             yield self._problem(

@@ -282,6 +282,10 @@ class NullsNotFilled(AuditRule):
             return
         if audited.after_code or audited.has_code:
             return
+        history = operation.history
+        proofs = history.refusing_null(key, change.name)
+        if any(not history.is_unseen(*key, "", proof.name) for proof in proofs):
+            return
         is_new = operation.history.is_unseen(*key, change.name)
         where = "" if is_new else " at a row with NULL"
         yield Problem(
