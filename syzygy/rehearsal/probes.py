@@ -301,6 +301,8 @@ class Prober(RowProber):
             twin._order = 0
         if any(getattr(row, field.attname) is None for field in fields):
             return
+        if any(field.generated for field in fields):
+            return  # What the database makes of a row can't be given to another.
         updated = [f.name for f in writable(model) if f.name not in names]
         if not updated:
             return

@@ -80,8 +80,8 @@ class RowProber(Attempts):
 
     def _probe_references(self, label: str, model: ModelClass) -> None:
         """Refer to rows whose keys are those of no other table's rows by chance."""
-        for field in writable(model):
-            if not isinstance(field, models.ForeignKey):
+        for field in model._meta.concrete_fields:
+            if not isinstance(field, models.ForeignKey) or field.primary_key:
                 continue
             made = self.quietly(partial(self._referring, model, field))
             if made is not None:
@@ -187,7 +187,7 @@ class RowProber(Attempts):
 def writable(model: ModelClass) -> Iterator[Any]:
     """The fields that code may write into, as it does in updates and upserts."""
     for field in model._meta.concrete_fields:
-        if not (field.primary_key or is_automatic(field)):
+        if not (field in model._meta.pk_fields or is_automatic(field)):
             yield field
 
 

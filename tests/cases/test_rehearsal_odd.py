@@ -27,6 +27,7 @@ from django.db.migrations import (
 )
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.models.functions import Lower
 
 from syzygy.rehearsal.attempts import Attempts
 from syzygy.rehearsal.findings import Action, Phase, Probe
@@ -147,6 +148,21 @@ def test_field_that_moves_to_a_parent(project: Project) -> None:
 
 NUMBERED = model("Post", number=models.IntegerField(), title=text(), body=text())
 UNIQUE = models.UniqueConstraint(fields=["number"], name="unique_number")
+
+
+def test_upserts_leave_alone_what_cannot_be_written(project: Project) -> None:
+    lower = models.GeneratedField(
+        expression=Lower("title"), output_field=text(), db_persist=True, unique=True
+    )
+    line = model(
+        "Line",
+        pk=models.CompositePrimaryKey("number", "part"),
+        number=models.IntegerField(),
+        part=models.IntegerField(),
+        title=text(unique=True),
+        lower=lower,
+    )
+    Told(rehearsed(project, [POST], auto(line))).nothing()
 
 
 @pytest.mark.parametrize(
