@@ -271,10 +271,9 @@ def _number(name: str) -> int | None:
 def _removes_unknown(migration: WrittenMigration, history: History) -> bool:
     """Whether a field goes that may be the primary key, as far as is known."""
     return any(
-        isinstance(operation, RemoveField)
-        and (key := (migration.app_label, operation.model_name_lower))
-        and history.field(key, operation.name) is None
-        for operation in migration.operations
+        history.field((migration.app_label, each.model_name_lower), each.name) is None
+        for each in migration.operations
+        if isinstance(each, RemoveField)
     )
 
 
