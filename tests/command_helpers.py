@@ -271,7 +271,10 @@ class ManageServer:
             str(Path(__file__).with_name("manage_server.py")),
             f"django.db.backends.{SERVICES[UNDER_TEST].engine}.base",
         )
-        self._variables = variables
+        self._variables = dict(environment() if variables is None else variables)
+        if variables is None:
+            # What the server itself imports doesn't change.
+            del self._variables["PYTHONDONTWRITEBYTECODE"]
 
     def run(
         self, directory: Path, arguments: Sequence[str], script: str = "manage.py"
@@ -294,7 +297,7 @@ class ManageServer:
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, *self._command],
-                env=environment() if self._variables is None else self._variables,
+                env=self._variables,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

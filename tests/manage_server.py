@@ -87,4 +87,7 @@ def serve(run: Callable[[dict[str, Any]], None]) -> None:
 if __name__ == "__main__":
     for module in (*COMMON, *sys.argv[1:]):
         import_module(module)
+    # The forks are as `environment` of the module "command_helpers" has it.
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     serve(run)
