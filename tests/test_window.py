@@ -15,6 +15,7 @@ from django.db.migrations import (
     CreateModel,
     DeleteModel,
     Migration,
+    RemoveConstraint,
     RemoveField,
     RenameField,
     SeparateDatabaseAndState,
@@ -44,7 +45,7 @@ from syzygy.generation.errors import Inconsistency, Refused
 from syzygy.generation.fields import added, changed, weaker
 from syzygy.generation.settling import Excuses, planned_stage, settle
 from syzygy.generation.states import history_of
-from syzygy.operations import AlterOrder, DropOrderDefault, SetOrderDefault
+from syzygy.operations import AlterOrder, DropOrderDefault, RelaxField, SetOrderDefault
 from tests.cases.test_makemigrations_rolling import (
     AUTHOR,
     LENGTH,
@@ -767,6 +768,20 @@ def test_a_proxy_goes_after_what_refers_to_it_and_before_its_model() -> None:
         "Delete model Proxy",
         "Delete model Post",
     ]
+
+
+def test_what_relaxes_a_field_is_undone_last_beside_a_rename() -> None:
+    """SQLite would make the table anew with NOT NULL for what is undone after it."""
+    unique_a = models.UniqueConstraint(fields=["a"], name="u")
+    first, *_ = generated(
+        state(
+            [post({"constraints": [unique_a]}, a=text(), b=text(), c=text(unique=True))]
+        ),
+        state([post(a=text(), d=text(db_column="b"))]),
+    )
+    relaxing, *others = first.operations
+    assert isinstance(relaxing, RelaxField)
+    assert {RenameField, RemoveConstraint} <= {*map(type, others)}
 
 
 def test_a_child_that_goes_while_its_parent_changes() -> None:

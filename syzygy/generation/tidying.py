@@ -69,6 +69,7 @@ def _placed(
     Django sees to where the column is generated from another new one.
     """
     renames = any(isinstance(each, RenameModel | RenameField) for each in operations)
+    renamed = _renamed(operations)
 
     def place(operation: Operation) -> int:
         if isinstance(operation, AlterOrder):
@@ -79,10 +80,10 @@ def _placed(
             return 0
         if isinstance(operation, AddIndex | AddConstraint):
             return 4
+        if isinstance(operation, RelaxField):
+            return 3 if operation in renamed else 1
         if renames:
             return 3
-        if isinstance(operation, RelaxField):
-            return 1
         is_made = isinstance(operation, RemoveIndex | RemoveConstraint)
         return 2 if is_made or is_generated(operation) else 3
 
@@ -94,6 +95,21 @@ def _placed(
         return bool(field) and bool(field.generated)
 
     return sorted(operations, key=place)
+
+
+def _renamed(operations: Collection[Operation]) -> list[RelaxField]:
+    """What relaxes a field that had, or may refer to what had, another name before."""
+    relaxing = [each for each in operations if isinstance(each, RelaxField)]
+    if any(isinstance(each, RenameModel) for each in operations):
+        return relaxing
+    names = {each.new_name for each in operations if isinstance(each, RenameField)}
+    return [
+        each
+        for each in relaxing
+        if not names.isdisjoint(
+            {each.name, getattr(each.field.remote_field, "field_name", None)}
+        )
+    ]
 
 
 def _kept(
