@@ -311,7 +311,14 @@ def test_what_comes_after_what_is_not_released(
         'deployment "migrate --pre-deploy" refuses that: deploy them one after the '
         "other, or make them one change."
     )
-    assert next_change() == first.format("may not be released yet") + "\n"
+    unknown = first.format("may not be released yet") + "\n"
+    assert next_change() == unknown
+    # Nor can anybody tell where there is no database.
+    for file in (blog.path / "blog/migrations").glob("000[45]*"):
+        file.unlink()
+    blog.extra = "DATABASES = {}"
+    assert unknown in made(blog).stderr
+    blog.extra = ""
     blog.call("migrate", verbosity=0)
     assert next_change() == ""
     # Git knows what is there already, and what others have.

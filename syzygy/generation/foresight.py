@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations import Migration, SeparateDatabaseAndState, operations
 from django.db.migrations.loader import MigrationLoader
@@ -130,7 +131,7 @@ def foresee(changes: Changes) -> Conflict | None:
 def _applied() -> set[MigrationKey]:
     try:
         return applied_in(connections[DEFAULT_DB_ALIAS])
-    except StartError:
+    except (StartError, ImproperlyConfigured):  # It can't be asked, or there is none.
         return set()
 
 
