@@ -318,6 +318,13 @@ def test_what_settings_say_of_the_replaced(blog: Project) -> None:
     assert told == ""
     assert "no issues" in blog.call("check", "--tag", "syzygy")
     squash.unlink()
+    # What nobody can tell of, wherever it is.
+    blog.migrations("blog", {"0004_title": source("m.RenameField('post','title','t')")})
+    blog.settings = {"MIGRATION_STAGES_FALLBACK": {"blog": "post_deploy"}}
+    assert squashed(blog, "0003", "0004")[1] == ""
+    assert "no issues" in blog.call("check", "--tag", "syzygy")
+    for file in (blog.path / "blog/migrations").glob("*_title*.py"):
+        file.unlink()
     # What a baseline covers stays covered, though it is newer.
     blog.migrations("blog", {"0004_more": source("m.RunPython(print)")})
     blog.settings = {"MIGRATION_STAGES_BASELINE": {"blog": "0004_more"}}

@@ -128,7 +128,7 @@ def settle_squashed(migration: Migration) -> bool:
         return [node.key for node in graph.node_map[key].parents]
 
     baseline = baselined(configuration.baseline, graph.nodes, needs)
-    policy = Policy(override=configuration.override, baseline=baseline)
+    policy = configuration.policy(baseline)
     if any(
         own is operation
         for each in replaced
