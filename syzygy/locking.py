@@ -224,6 +224,17 @@ class SQLiteLock(MigrationLock):
         file.close()
         return False
 
+    def is_held(self) -> bool:
+        """Whether somebody has it, found out without being in anybody's way for long.
+
+        Who asks shares the file with others who do, takes nothing and makes no file.
+        """
+        try:
+            with self._path.open("rb") as file:
+                return not locks.lock(file, locks.LOCK_SH | locks.LOCK_NB)
+        except OSError:
+            return False
+
     def holder(self) -> str:
         """What the process that has it wrote."""
         try:
@@ -264,14 +275,7 @@ def lock_for(connection: BaseDatabaseWrapper) -> MigrationLock | None:
 def is_shut(connection: BaseDatabaseWrapper) -> bool:
     """Whether somebody migrates a SQLite file, and so may keep others from reading."""
     lock = lock_for(connection)
-    if not isinstance(lock, SQLiteLock):
-        return False
-    try:
-        is_free = lock.acquire()
-    except LockUnavailable:
-        return False
-    lock.release()
-    return not is_free
+    return isinstance(lock, SQLiteLock) and lock.is_held()
 
 
 def sqlite_file(connection: BaseDatabaseWrapper) -> str:

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from signal import SIGKILL
+from signal import SIGINT, SIGKILL
 from threading import Timer
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from django.core.files import locks
 from django.core.management import CommandError
 from django.db import connection, connections
 
@@ -168,6 +169,21 @@ def test_lock_file_is_removed(clusters: Clusters) -> None:
     second.release()
     folder = connection.settings_dict["NAME"].rpartition("/")[0]
     assert not list(Path(folder).glob("*-syzygy-lock"))
+
+
+def test_who_asks_for_the_lock_of_a_file_is_in_nobodys_way(tmp_path: Path) -> None:
+    lock = SQLiteLock(str(tmp_path / "db"))
+    assert not lock.is_held()
+    assert not list(tmp_path.iterdir())
+    path = tmp_path / "db-syzygy-lock"
+    path.touch()
+    with path.open("rb") as other:
+        # As another one does that asks.
+        assert locks.lock(other, locks.LOCK_SH | locks.LOCK_NB)
+        assert not lock.is_held()
+    assert lock.acquire()
+    assert SQLiteLock(str(tmp_path / "db")).is_held()
+    lock.release()
 
 
 def test_path_of_a_sqlite_database(tmp_path: Path) -> None:
