@@ -27,7 +27,7 @@ from syzygy.locking import (
     lock_for,
 )
 from syzygy.management.executor import StalePlan
-from syzygy.management.reaching import impatience
+from syzygy.management.reaching import impatience, stoppable
 from syzygy.messages import error_text, migrating, sentence
 
 if TYPE_CHECKING:
@@ -175,8 +175,9 @@ class Coordinator:
         if self.take_lock() is False:
             self.say(migrating(self.lock_holder()))
             self._close_connections()
-            while self.take_lock() is False:
-                time.sleep(RETRY)
+            with stoppable():
+                while self.take_lock() is False:
+                    time.sleep(RETRY)
 
     def _wait_for_idleness(self) -> None:
         """Who comes late lets the one that applied the plan finish its signals."""
@@ -360,20 +361,13 @@ def coordinating(
     """
     coordinator = Coordinator(Order(options), say)
     try:
-        with coordinator:
+        with (
+            stoppable() if coordinator.is_quorum else contextlib.nullcontext(),
+            coordinator,
+        ):
             yield coordinator
     except Followed:
         say("Another process applied the plan.")
-    except KeyboardInterrupt as error:
-        if not coordinator.is_quorum:
-            raise
-        from syzygy.interrupts import signal_of
-
-        number = signal_of(error)
-        # As a shell has it.
-        raise CommandError(
-            f"Stopped by {number.name}.", returncode=128 + number
-        ) from error
 
 
 def _read_size(value: object) -> int:

@@ -71,17 +71,19 @@ class MigrateMixin(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Django's, which checks and asks databases before it handles anything.
 
-        Raises :class:`CommandError` if a quorum is wanted and can't come about, and if
-        somebody else's program keeps a SQLite file locked.
+        Raises :class:`CommandError` if a quorum is wanted and can't come about, if the
+        database is away, and if somebody else's program keeps a SQLite file locked.
         """
         # Not imported at the top: checks load the command without running it.
         from syzygy.management.coordination import foresee
         from syzygy.management.reaching import patience, reach
 
         foresee(options)
-        with patience(options.get("database"), partial(self._say, options)):
-            if options.get("quorum"):
-                reach(options["database"])
+        # A command that another one overrides may have no such option.
+        alias = options.get("database")
+        with patience(alias, partial(self._say, options)):
+            if alias:
+                reach(alias)
             return super().execute(*args, **options)
 
     def check(self, *args: Any, **kwargs: Any) -> None:

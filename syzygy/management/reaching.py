@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import OperationalError
 
 from syzygy.locking import SQLiteLock, is_shut, lock_for
-from syzygy.messages import error_text, migrating
+from syzygy.messages import error_text, migrating, sentence
 
 # A SQLite file is locked for a moment whenever somebody writes.
 ATTEMPTS = 5
@@ -22,20 +23,54 @@ ATTEMPTS = 5
 RETRY = 0.2
 # https://www.sqlite.org/rescode.html#busy
 BUSY = 5
+CANTOPEN = 14
 
 T = TypeVar("T")
 
 
-def reach(alias: str) -> None:
-    """See that a database is there, if only for those who wait for it.
+class Unreachable(CommandError, OperationalError):
+    """The database is away: one line for people, and what Django raises for code.
 
-    Raises :class:`CommandError` with one line for people if it isn't.
+    Code that calls the command until the database is there looks for the latter.
+    """
+
+
+def reach(alias: str) -> None:
+    """See that a database is there.
+
+    Raises :class:`Unreachable` if it isn't, and :class:`CommandError` if the settings
+    have none.
     """
     try:
         connections[alias].ensure_connection()
     except OperationalError as error:
+        raise Unreachable(
+            f'The database "{alias}" can\'t be reached: '
+            f"{sentence(error_text(error))}{_place(alias, error)}"
+        ) from error
+    except ImproperlyConfigured as error:
+        raise CommandError(str(error)) from error
+
+
+def _place(alias: str, error: OperationalError) -> str:
+    """Which file it is: SQLite doesn't say."""
+    code = getattr(error.__cause__, "sqlite_errorcode", None)
+    name = connections[alias].settings_dict["NAME"]
+    return f" Can {name} be made or read?" if code == CANTOPEN else ""
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Make Ctrl+C one line, where nothing is done but waiting."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        from syzygy.interrupts import signal_of
+
+        number = signal_of(error)
+        # As a shell has it.
         raise CommandError(
-            f'The database "{alias}" can\'t be reached: {error_text(error)}'
+            f"Stopped by {number.name}.", returncode=128 + number
         ) from error
 
 
@@ -79,7 +114,8 @@ class _Patience:
                         "read: another program, which isn't migrating it, keeps it "
                         "locked. End its transaction and try again."
                     ) from error
-                time.sleep(RETRY)
+                with stoppable():
+                    time.sleep(RETRY)
 
     def _tell(self) -> None:
         lock = lock_for(self._connection)

@@ -35,6 +35,12 @@ def test_one_after_another(clusters: Clusters) -> None:
     # MySQL doesn't know processes.
     who = "session " if UNDER_TEST == "mariadb" else f"process {first.pid} on "
     second.wait_for(f"Another process is migrating this database: {who}")
+    third = clusters.start()
+    third.wait_for("Waiting for it to finish")
+    third.signal(SIGINT)
+    assert third.wait() == 128 + SIGINT, third.output
+    assert "Stopped by SIGINT." in third.stderr
+    assert "Traceback" not in third.stderr
     clusters.release()
     assert_all([first, second])
     assert clusters.appliers == [first.pid]
