@@ -169,7 +169,14 @@ class PostgreSQLLock(_SessionLock):
         )
         if (row := cursor.fetchone()) is None:
             return ""
-        return f"{row[1].removeprefix(self._DOES)} (session {row[0]} of the server)"
+        number, name = row
+        session = f"session {number} of the server"
+        if not name.startswith(self._DOES):
+            # It is about to write it, or is of a version that doesn't.
+            return session
+        # The server cuts a long name off.
+        rest = "" if name.endswith('"') else '..."'
+        return f"{name.removeprefix(self._DOES)}{rest} ({session})"
 
 
 class MySQLLock(_SessionLock):

@@ -18,7 +18,7 @@ from django.core.files import locks
 from django.core.management import CommandError
 from django.db import connection, connections
 
-from syzygy.locking import SQLiteLock, lock_for, sqlite_file
+from syzygy.locking import PostgreSQLLock, SQLiteLock, lock_for, sqlite_file
 from tests.command_helpers import ADD, source
 from tests.quorum.conftest import ONE
 from tests.quorum.helpers import HOOK, Clusters, assert_all, wait_until
@@ -261,6 +261,25 @@ def test_file_that_another_program_keeps_locked(clusters: Clusters) -> None:
         pytest.raises(CommandError, match="another program, which isn't migrating it"),
     ):
         clusters.project.call("migrate", "--plan")
+
+
+@pytest.mark.skipif(UNDER_TEST != "postgresql", reason="Others have no such name.")
+@pytest.mark.django_db
+def test_name_that_is_too_long_or_missing() -> None:
+    lock = PostgreSQLLock(connection)
+    with patch("socket.gethostname", return_value="h" * 63):
+        assert lock.acquire()
+    try:
+        number = os.getpid()
+        assert lock.holder().startswith(f'process {number} on "hhhhhhhhhh')
+        assert 'h..." (session ' in lock.holder()
+        assert lock._connection
+        with lock._connection.cursor() as cursor:
+            cursor.execute("SET application_name = ''")
+        assert lock.holder().startswith("session ")
+    finally:
+        lock.release()
+    assert lock.holder() == ""
 
 
 @pytest.mark.skipif(UNDER_TEST == "sqlite", reason="It has no sessions.")
