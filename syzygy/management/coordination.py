@@ -71,6 +71,8 @@ class Order:
             or options.get("prune")
         )
         self.is_quorum = self.applies and self.size > 1
+        # Tables may be made without a plan, by whoever finds that they are missing.
+        self.syncs = bool(options.get("run_syncdb"))
         self.flags = " ".join(
             f"--{name.replace('_', '-')}"
             for name in ("fake", "fake_initial", "run_syncdb")
@@ -126,12 +128,12 @@ class Coordinator:
         self._executor, self._plan = executor, plan
         self._lock = lock_for(executor.connection) if self._order.locks else None
         try:
-            if not plan:
+            if not plan and not self._order.syncs:
                 self._wait_for_idleness()
                 return plan
             # From here on it is seen to that nobody else migrates.
             self._stack.enter_context(impatience(executor.connection))
-            if self._backend is None:
+            if self._backend is None or not plan:
                 self._wait_for_lock()
             else:
                 self._gather()
@@ -141,7 +143,8 @@ class Coordinator:
                 f"taken: {error}. Correct that, or do without it: --no-migration-lock."
             ) from error
         self._is_settled = True
-        self._see_what_is_left()
+        if plan:
+            self._see_what_is_left()
         return plan
 
     # ------------------------------------------------------------ the lock

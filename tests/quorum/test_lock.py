@@ -123,6 +123,20 @@ def test_nothing_pending(clusters: Clusters) -> None:
     party = clusters.run("--quorum", "9", "--quorum-timeout", "60")
     assert party.code == 0, party.output
     assert "Waiting" not in party.stdout
+    # That makes the tables of apps without migrations: one process after another.
+    lock = lock_for(connection)
+    assert lock is not None
+    assert lock.acquire()
+    try:
+        parties = [
+            clusters.start("--run-syncdb", *arguments)
+            for arguments in ((), ("--quorum", "9"))
+        ]
+        for party in parties:
+            party.wait_for("Another process is migrating this database")
+    finally:
+        lock.release()
+    assert_all(parties)
 
 
 def test_who_comes_late_waits_for_the_signals(clusters: Clusters) -> None:
