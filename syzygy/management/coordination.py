@@ -140,7 +140,8 @@ class Coordinator:
         except LockUnavailable as error:
             raise CommandError(
                 "The lock that keeps two processes from migrating at once can't be "
-                f"taken: {error}. Correct that, or do without it: --no-migration-lock."
+                f"taken: {error}. Correct that, or, if you know that nobody else "
+                "migrates, do without it: --no-migration-lock."
             ) from error
         self._is_settled = True
         if plan:
@@ -153,7 +154,7 @@ class Coordinator:
         """Whether the lock could be taken; ``None`` if there is none."""
         if self._lock is None:
             return None
-        if not self._lock.acquire():
+        if not self._try(self._lock):
             return False
         from syzygy.quorum.ticker import Ticker
 
@@ -170,9 +171,26 @@ class Coordinator:
         """Whether nobody has the lock; ``None`` if there is none."""
         if self._lock is None:
             return None
-        is_idle = self._lock.acquire()
+        is_idle = self._try(self._lock)
         self._lock.release()
         return is_idle
+
+    @staticmethod
+    def _try(lock: MigrationLock) -> bool:
+        """Take the lock if nobody has it.
+
+        Who has waited for long doesn't give up because of a connection that fails once.
+        """
+        attempts = 0
+        while True:
+            try:
+                return lock.acquire()
+            except LockUnavailable as error:
+                attempts += 1
+                is_away = isinstance(error.__cause__, OperationalError)
+                if attempts == ATTEMPTS or not is_away:
+                    raise
+                time.sleep(0.2 * attempts)
 
     def _wait_for_lock(self) -> None:
         if self.take_lock() is False:

@@ -91,9 +91,9 @@ class Session:
                     break
                 self._announce()
                 time.sleep(self._pause())
-        except BaseException:
+        except BaseException as error:
             if self._participant.record.phase is not Phase.FAILED:
-                self._leave()
+                self._leave(error)
             raise
         if outcome is Outcome.FOLLOWED:
             self._leave()
@@ -289,10 +289,15 @@ class Session:
             with contextlib.suppress(StoreUnavailable):
                 self._write(FAREWELL)
 
-    def _leave(self) -> None:
-        """Leave no trace."""
+    def _leave(self, error: BaseException | None = None) -> None:
+        """Leave no trace, but with those who follow, the reason."""
         if self._participant.record.phase in RUNNING:
-            self._end(Phase.FAILED, f"{self._record} gave up before it had the lock.")
+            why = f"{self._record} gave up before it had the lock"
+            if isinstance(error, KeyboardInterrupt):
+                why += f": it got {signal_of(error).name}"
+            elif error is not None:
+                why += f": {error_line(error)}"
+            self._end(Phase.FAILED, sentence(why))
             self._disclaim()
             return
         with contextlib.suppress(StoreUnavailable):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from signal import SIGINT, SIGKILL
+from signal import SIGINT, SIGKILL, SIGTERM
 from threading import Timer
 from typing import Any
 from unittest.mock import patch
@@ -16,9 +16,16 @@ from unittest.mock import patch
 import pytest
 from django.core.files import locks
 from django.core.management import CommandError
+from django.db import OperationalError as DatabaseAway
 from django.db import connection, connections
 
-from syzygy.locking import PostgreSQLLock, SQLiteLock, lock_for, sqlite_file
+from syzygy.locking import (
+    LockUnavailable,
+    PostgreSQLLock,
+    SQLiteLock,
+    lock_for,
+    sqlite_file,
+)
 from tests.command_helpers import ADD, source
 from tests.quorum.conftest import ONE
 from tests.quorum.helpers import HOOK, Clusters, assert_all, wait_until
@@ -62,6 +69,42 @@ def test_what_is_left_of_a_plan(clusters: Clusters) -> None:
     clusters.release()
     assert_all([first, second])
     assert clusters.appliers == [first.pid, second.pid]
+
+
+def test_database_that_is_away_for_a_moment(clusters: Clusters) -> None:
+    lock = lock_for(connection)
+    assert lock is not None
+    away = LockUnavailable("too many clients")
+    away.__cause__ = DatabaseAway("too many clients")
+    kind = type(lock)
+    with patch.object(kind, "acquire", side_effect=[away, away, False, away, True]):
+        clusters.project.call("migrate")
+    forbidden = LockUnavailable("no right to do so")
+    clusters.project.migrations("blog", {"0002_slug": source(ADD)})
+    with (
+        patch.object(kind, "acquire", side_effect=[forbidden, True]),
+        pytest.raises(CommandError, match="taken: no right to do so"),
+    ):
+        clusters.project.call("migrate")
+
+
+@pytest.mark.parametrize("backend", ONE, indirect=True)
+def test_party_that_waits_for_the_lock_is_asked_to_stop(clusters: Clusters) -> None:
+    lock = lock_for(connection)
+    assert lock is not None
+    assert lock.acquire()
+    try:
+        parties = clusters.start_all(2)
+        wait_until(lambda: any("is migrating" in party.stdout for party in parties))
+        leader, other = sorted(
+            parties, key=lambda party: "is migrating" not in party.stdout
+        )
+        leader.signal(SIGTERM)
+        assert leader.wait() == 128 + SIGTERM, leader.output
+        assert other.wait() == 4, other.output
+    finally:
+        lock.release()
+    assert "gave up before it had the lock: it got SIGTERM." in other.stderr
 
 
 def test_killed_process_leaves_no_lock(clusters: Clusters) -> None:
