@@ -92,13 +92,23 @@ def texts_in(value: Any) -> Iterator[str]:
             yield from texts_in(each)
 
 
-def _strings(function: Any) -> Iterator[str]:
-    """The literal texts in the code of a function, if it is one of Python's."""
+def codes_in(function: Any) -> Iterator[CodeType]:
+    """The code of a function and of those in it, if it is one of Python's."""
     stack = [getattr(function, "__code__", None)]
     while stack:
         code = stack.pop()
         if isinstance(code, CodeType):
-            for constant in code.co_consts:
-                stack.append(constant)
-                if isinstance(constant, str):
-                    yield constant
+            yield code
+            stack += code.co_consts
+
+
+def texts_of(code: CodeType) -> Iterator[str]:
+    """The literal texts in code."""
+    for constant in code.co_consts:
+        if isinstance(constant, str):
+            yield constant
+
+
+def _strings(function: Any) -> Iterator[str]:
+    for code in codes_in(function):
+        yield from texts_of(code)

@@ -21,11 +21,19 @@ from django.db.migrations.utils import resolve_relation
 from syzygy.history import ModelKey
 from syzygy.rehearsal.attempts import explain, quietly
 from syzygy.rehearsal.releases import ModelClass, key_of, parts_of, touched_models
-from syzygy.rehearsal.scope import is_opaque, texts_in, words_in
+from syzygy.rehearsal.scope import (
+    codes_in,
+    is_opaque,
+    texts_in,
+    texts_of,
+    words_in,
+)
 
 # What SQL makes, rather than finds.
 _MADE = re.compile(
-    r"\bcreate\s+(?:\w+\s+)*?(?:table|view)\s+(?:if\s+not\s+exists\s+)?(\S+)",
+    r"\bcreate\s+(?:\w+\s+)*?(?:table|view)\s+(?:if\s+not\s+exists\s+)?"
+    # Perhaps in a schema, and perhaps with a parenthesis right after it.
+    r"(?:[\"`\[]?\w+[\"`\]]?\s*\.\s*)*[\"`\[]?(\w+)",
     re.IGNORECASE,
 )
 
@@ -96,7 +104,8 @@ class StandIns:
     ) -> ProjectState:
         """Apply a migration, the next one after a state; return the state after it."""
         taken = _taken_over_by(migration)
-        if taken or self._lacking:
+        makes_own = any(map(_makes_tables, migration.operations))
+        if (taken or self._lacking) and not makes_own:
             self._prepare(state.clone(), migration)
         state = executor.apply_migration(state, migration)
         self._lacking |= taken - self.made
@@ -131,7 +140,7 @@ class StandIns:
         """Make what the operations of a migration need, be it of one another."""
         label = migration.app_label
         made = {
-            name.strip("\"'`[](").lower()
+            name.lower()
             for operation in migration.operations
             for name in _MADE.findall(_sql(operation))
         }
@@ -219,6 +228,18 @@ def _taken_over(operation: Operation, app_label: str) -> Iterator[ModelKey]:
             yield app_label, part.name_lower
         else:
             yield from _taken_over(part, app_label)
+
+
+def _makes_tables(operation: Operation) -> bool:
+    """Whether it runs code that makes tables, which then can't be there before."""
+    if isinstance(operation, RunPython):
+        return any(
+            "create_model" in code.co_names
+            or any(_MADE.search(text) for text in texts_of(code))
+            for code in codes_in(operation.code)
+        )
+    parts = getattr(operation, "database_operations", None) or ()
+    return any(map(_makes_tables, parts))
 
 
 def _sql(operation: Operation) -> str:
