@@ -69,8 +69,8 @@ class RowProber(Attempts):
             lambda: self._rows.save(self._rows.twin(row)),
         )
         self.attempt(probe(Action.UPDATE), lambda: self._rows.update(row))
-        if variant is Variant.DEFAULTS:
-            # Whatever a row has: that is about what it gets.
+        if variant is Variant.WIDEST:
+            # That is about what a row gets, in place of values rather than of NULL.
             self.attempt(
                 probe(Action.UPDATE, "by QuerySet.update()"), lambda: self._update(row)
             )

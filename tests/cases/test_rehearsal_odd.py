@@ -165,6 +165,18 @@ def test_upserts_leave_alone_what_cannot_be_written(project: Project) -> None:
     Told(rehearsed(project, [POST], auto(line))).nothing()
 
 
+def test_update_of_what_there_is(project: Project) -> None:
+    """NULL may be filled; what a trigger forbids is to change a value."""
+    if UNDER_TEST != "sqlite":
+        pytest.skip("The trigger is written for SQLite.")
+    trigger = RunSQL(
+        "CREATE TRIGGER t BEFORE UPDATE ON blog_post WHEN OLD.more <> NEW.more "
+        "BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+    told = Told(rehearsed(project, [POST, *MORE.operations], pre(trigger)))
+    assert {f.release for f in of(told.rehearsal, BREAKS)} == {"old", "new"}
+
+
 @pytest.mark.parametrize(
     ("made", "dropped"),
     [
