@@ -13,7 +13,7 @@ from syzygy.alterations import is_generated
 from syzygy.history import ModelKey
 from syzygy.rehearsal.attempts import WrongError
 from syzygy.rehearsal.collations import apart_only_here
-from syzygy.rehearsal.drafts import default_of
+from syzygy.rehearsal.drafts import default_of, is_dated
 from syzygy.rehearsal.findings import (
     NULL,
     Action,
@@ -301,8 +301,8 @@ class Prober(RowProber):
             twin._order = 0
         if any(getattr(row, field.attname) is None for field in fields):
             return
-        if any(field.generated for field in fields):
-            return  # What the database makes of a row can't be given to another.
+        if any(field.generated or is_dated(field) for field in fields):
+            return  # What is made for each row can't be given to another.
         updated = [f.name for f in writable(model) if f.name not in names]
         if not updated:
             return

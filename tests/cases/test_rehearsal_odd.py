@@ -161,6 +161,7 @@ def test_upserts_leave_alone_what_cannot_be_written(project: Project) -> None:
         part=models.IntegerField(),
         title=text(unique=True),
         lower=lower,
+        changed=models.DateTimeField(auto_now=True, unique=True),
     )
     Told(rehearsed(project, [POST], auto(line))).nothing()
 
