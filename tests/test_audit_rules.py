@@ -491,6 +491,10 @@ def test_transactions_that_write_and_alter() -> None:
     own = RunPython(lambda apps, editor: None, RunPython.noop, atomic=False)
     update = RunSQL("UPDATE blog_author SET age = 1", "")
     look = RunSQL("SELECT 1", "")
+
+    def by_sql(action: str) -> RunSQL:
+        return RunSQL(f"ALTER TABLE blog_author {action}")
+
     create = model("Note", text=text())
     for operations, mixed in (
         ([add, fill], True),
@@ -498,6 +502,13 @@ def test_transactions_that_write_and_alter() -> None:
         # To say so of the code alone takes it out of no transaction.
         ([add, own], True),
         ([add, look], False),
+        # By SQL, too, be it all one text.
+        ([by_sql("ADD COLUMN age int"), fill], True),
+        ([RunSQL([update.sql, by_sql("ALTER age SET NOT NULL").sql])], True),
+        ([by_sql("DROP COLUMN age"), fill], True),
+        ([by_sql("VALIDATE CONSTRAINT c"), fill], False),
+        ([RunSQL("ALTER TABLE other ADD COLUMN age int"), fill], False),
+        ([create, RunSQL("ALTER TABLE blog_note ADD COLUMN age int"), fill], False),
         ([create, fill], False),
         (
             [create, AddField("note", "age", models.IntegerField(null=True)), fill],

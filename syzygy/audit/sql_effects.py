@@ -24,6 +24,8 @@ _DATA = {
 }
 # What may be done concurrently. Django does nothing with a materialized view.
 _INDEXING = {"ALTER", "CREATE", "DROP", "REINDEX"}
+# Of ALTER TABLE; to VALIDATE, for one, lets others read and write.
+_LOCKING = {"ADD", "ALTER", "DROP", "RENAME"}
 _EXECUTING = {"DO", "EXEC", "EXECUTE"}
 # Of texts in texts, each of which is another pass.
 _DEEPEST = 3
@@ -129,6 +131,20 @@ def outside_transactions(sql: Any) -> Iterator[tuple[str, bool]]:
                 yield "VACUUM", len(found) == 1
             elif words[0] in _INDEXING and "CONCURRENTLY" in words:
                 yield "CONCURRENTLY", len(found) == 1
+
+
+def altered_tables(sql: Any) -> Iterator[str]:
+    """The tables that the text alters while nobody else may use them."""
+    for text in texts(sql):
+        for tokens in _statements(text) if "ALTER" in text.upper() else ():
+            words = [token.word for token in tokens[:3]]
+            if words[:1] == ["ALTER"] and "TABLE" in words:
+                table, at = _name(tokens, words.index("TABLE") + 1)
+                if any(
+                    action and action[0].word in _LOCKING
+                    for action in _actions(tokens[at:])
+                ):
+                    yield table
 
 
 def changes_data(sql: Any) -> bool:

@@ -34,8 +34,13 @@ class MixedTransaction(AuditRule):
         if not code or not changes:
             return
         first, change = describe(code[0].operation), describe(changes[0].operation)
+        is_own = code[0].operation is changes[0].operation
         yield Problem(
-            title=f'"{first}" runs in one transaction with "{change}"',
+            title=(
+                f'"{first}" writes rows in the transaction in which it alters a table'
+                if is_own
+                else f'"{first}" runs in one transaction with "{change}"'
+            ),
             what="Both releases wait for the table until the last row is written.",
             when="While the migration runs.",
             why=(
@@ -71,9 +76,14 @@ def _locks_table(part: AuditedOperation) -> bool:
         rules.UNKNOWN,
         rules.CREATE_EXTENSION,
     }
+    if isinstance(part.operation, RunSQL):
+        from syzygy.audit.sql_effects import altered_tables, is_known
+
+        tables = altered_tables(part.operation.sql)
+        return any(is_known(part.history, table) for table in tables)
     return (
         not part.state_only
-        and not isinstance(part.operation, RunPython | RunSQL | CreateModel)
+        and not isinstance(part.operation, RunPython | CreateModel)
         and any(rule.has_effect and rule not in harmless for rule in part.effects)
     )
 
