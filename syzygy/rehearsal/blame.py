@@ -223,6 +223,10 @@ def _targets(operation: Operation, label: str, history: History) -> Iterable[Mod
 
 def _fields(operation: Operation, label: str, history: History) -> tuple[str, ...]:
     """The names of the fields that an operation is about, if it is about some."""
+    if parts := parts_of(operation):
+        return tuple(
+            sorted({name for part in parts for name in _fields(part, label, history)})
+        )
     if old_name := getattr(operation, "old_name", None):
         new_name = getattr(operation, "new_name", "")
         return (old_name, new_name) if hasattr(operation, "model_name") else ()

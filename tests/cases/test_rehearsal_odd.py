@@ -166,6 +166,15 @@ def test_upserts_leave_alone_what_cannot_be_written(project: Project) -> None:
     Told(rehearsed(project, [POST], auto(line))).nothing()
 
 
+def test_what_the_state_alone_adds_is_to_blame(project: Project) -> None:
+    """Not what comes with it and looks as if it did more."""
+    lacking = stated(AddField("post", "left", to("author", null=True)))
+    beside = AddField("post", "right", to("author", null=True, related_name="+"))
+    told = Told(rehearsed(project, [AUTHOR, POST], auto(lacking, beside)))
+    breaks = of(told.rehearsal, BREAKS)
+    assert {f.culprit.operation for f in breaks if f.culprit} == {lacking}, told.text
+
+
 def test_update_of_what_there_is(project: Project) -> None:
     """NULL may be filled; what a trigger forbids is to change a value."""
     if UNDER_TEST != "sqlite":
