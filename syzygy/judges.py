@@ -120,15 +120,16 @@ def _rename_model(
 ) -> Rule:
     key = (app_label, operation.old_name_lower)
     model = history.model(key)
-    if model is None or not model.options.get("db_table"):
+    if model is None:
         return rules.RENAME_MODEL
+    # First of all, for it is of no use then to pin the name of the table.
     if any(has_join_table(field) for field in model.fields.values()) or any(
         has_join_table(field) and history.related(other, field) == key
         for other, state in history.models.items()
         for field in state.fields.values()
     ):
         return rules.RENAME_MODEL_M2M
-    return rules.STATE_ONLY
+    return rules.STATE_ONLY if model.options.get("db_table") else rules.RENAME_MODEL
 
 
 @_judges(django_operations.AlterModelTable)
