@@ -179,7 +179,10 @@ class History(UnrenderedState):
     def add_model(self, model_state: ModelState) -> None:
         """Django's, remembering where the model comes from."""
         super().add_model(model_state)
-        self._created(model_state.app_label, model_state.name_lower)
+        key = (model_state.app_label, model_state.name_lower)
+        self._created(*key)
+        for name in model_state.fields if self.unseen else ():
+            self._released.setdefault((*key, name), None)
 
     def rename_model(self, app_label: str, old_name: str, new_name: str) -> None:
         """Django's, remembering where the model comes from."""
@@ -189,6 +192,8 @@ class History(UnrenderedState):
             del self._origins[key]
         for key in [key for key in self._origins if key[:2] == old]:
             self._rename_origin(key, new + key[2:])
+        for label, model, name in [key for key in self._released if key[:2] == old]:
+            self._released[*new, name] = self._released.pop((label, model, name))
 
     def add_field(
         self,
@@ -242,6 +247,8 @@ class History(UnrenderedState):
         """
         key = (app_label, model_name)
         self._rename_origin((*key, old_name), (*key, new_name))
+        if (*key, old_name) in self._released:
+            self._released[*key, new_name] = self._released.pop((*key, old_name))
         model = self.models.get(key)
         if model is None:
             if stray := self._stray_fields.pop((*key, old_name), None):

@@ -252,6 +252,12 @@ def test_sql_that_forbids_what_nobody_writes() -> None:
     assert found("b SET NOT NULL", told(AlterField("post", "b", text())))
     assert found("c DROP DEFAULT", told(AlterField("post", "c", text())))
     assert found("d SET NOT NULL", told(AddField("post", "d", text())))
+    renamed = RenameField("post", "b", "e")
+    pinned = AlterField("post", "b", text(db_column="b"))
+    assert found("b SET NOT NULL", told(pinned, renamed))
+    moved = model("Essay", (), {"db_table": "blog_post"}, b=text())
+    gone = DeleteModel("Post")
+    assert found("b SET NOT NULL", told(gone, moved, RenameModel("Essay", "Paper")))
     longer = AlterField("post", "a", models.TextField())
     assert not found("a SET NOT NULL", told(longer))
     # The running release leaves out what it doesn't know.
