@@ -27,7 +27,7 @@ from django.db.migrations import (
     SeparateDatabaseAndState,
 )
 from django.db.migrations.operations.base import Operation
-from django.db.models import CASCADE, Q
+from django.db.models import CASCADE, Func, Q
 
 from syzygy import Stage
 from syzygy.audit.base import AuditRule
@@ -482,6 +482,16 @@ def test_a_new_field_that_becomes_not_null() -> None:
     # Django fills it.
     for field in (models.IntegerField(default=1), models.IntegerField(db_default=1)):
         assert not found(add, step(AlterField("author", "age", field)))
+    # But not with values that differ, unless the database computes them.
+    key = step(AddField("author", "key", models.UUIDField(null=True)))
+
+    def unique(**default: Any) -> dict[str, Any]:
+        return step(
+            AlterField("author", "key", models.UUIDField(unique=True, **default))
+        )
+
+    assert found(key, unique(default=uuid.uuid4)) == {"SZ022"}
+    assert not found(key, unique(db_default=Func(function="gen_random_uuid")))
     note = step(AddField("author", "note", text(null=True)))
     blank = AlterField("author", "note", text(blank=True))
     assert not found(note, step(blank))

@@ -295,7 +295,7 @@ class NullsNotFilled(AuditRule):
             ),
             what="The migration can't be applied.",
             when=f"After the rollout, if the running release has {_LEFT[is_new]}.",
-            why=_WHY_NULL[is_new],
+            why=f"{_WHY_NULL[is_new]}{_why_not_default(change.field)}",
             remedy=(
                 "Fill it after the rollout, in a migration right before this one:\n"
                 "    from syzygy.operations import Backfill\n"
@@ -321,8 +321,21 @@ _WHY_NULL = {
 }
 
 
+def _why_not_default(field: AnyField) -> str:
+    has_default = field.has_default() or has_db_default(field)
+    if not (field.unique and has_default):
+        return ""
+    return " Django writes one and the same default into all of them."
+
+
 def _fills(field: AnyField) -> bool:
-    """Whether Django writes a default where there is NULL when it sets NOT NULL."""
+    """Whether Django writes a default where there is NULL when it sets NOT NULL.
+
+    It is the same for all rows, which is of no use if that has to be unique, unless the
+    database computes it.
+    """
+    if field.unique:
+        return has_db_default(field) and hasattr(field.db_default, "flatten")
     return (
         has_db_default(field)
         or field.has_default()
