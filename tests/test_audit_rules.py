@@ -508,8 +508,8 @@ def test_transactions_that_write_and_alter() -> None:
     update = RunSQL("UPDATE blog_author SET age = 1", "")
     look = RunSQL("SELECT 1", "")
 
-    def by_sql(action: str) -> RunSQL:
-        return RunSQL(f"ALTER TABLE blog_author {action}")
+    def by_sql(action: str, *before: str) -> RunSQL:
+        return RunSQL([*before, f"ALTER TABLE blog_author {action}"])
 
     create = model("Note", text=text())
     for operations, mixed in (
@@ -520,7 +520,7 @@ def test_transactions_that_write_and_alter() -> None:
         ([add, look], False),
         # By SQL, too, be it all one text.
         ([by_sql("ADD COLUMN age int"), fill], True),
-        ([RunSQL([update.sql, by_sql("ALTER age SET NOT NULL").sql])], True),
+        ([by_sql("ALTER age SET NOT NULL", "UPDATE blog_author SET age = 1")], True),
         ([by_sql("DROP COLUMN age"), fill], True),
         ([by_sql("VALIDATE CONSTRAINT c"), fill], False),
         ([RunSQL("ALTER TABLE other ADD COLUMN age int"), fill], False),

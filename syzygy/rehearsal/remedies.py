@@ -8,7 +8,7 @@ from syzygy.constants import Stage
 from syzygy.rehearsal.findings import NEXT_KEY, Action, Culprit, Failure
 from syzygy.rehearsal.row_rules import forbids_null
 from syzygy.requirements import is_opaque
-from syzygy.rules import DROP_NOT_NULL, SET_NOT_NULL
+from syzygy.rules import ADD_UNIQUE, DROP_NOT_NULL, SET_NOT_NULL
 
 _ATTACH_LATER = (
     "If the running release has to delete such rows, leave the constraint out before "
@@ -100,6 +100,14 @@ def _mend(culprit: Culprit) -> str:
             "release may write more of them until then: with "
             '"syzygy.operations.Backfill" in a migration before this one, or with '
             "RunPython or RunSQL."
+        )
+    if rule is ADD_UNIQUE and not culprit.backward:
+        return (
+            "Mend the rows that have the same first, but after the rollout, as the "
+            "running release may write more of them until then: with RunPython or "
+            "RunSQL in a migration before this one. Where there is NULL, Django itself "
+            'writes one default into all rows; "syzygy.operations.Backfill" gives each '
+            "a value of its own."
         )
     return (rule and rule.remedy) or (
         "Find out what it trips over: the tables hold a few rows, all of which one of "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -164,6 +165,15 @@ def test_upserts_leave_alone_what_cannot_be_written(project: Project) -> None:
         changed=models.DateTimeField(auto_now=True, unique=True),
     )
     Told(rehearsed(project, [POST], auto(line))).nothing()
+
+
+def test_one_default_for_all_rows_that_have_to_differ(project: Project) -> None:
+    add = AddField("post", "key", models.UUIDField(null=True))
+    key = models.UUIDField(default=uuid.uuid4, unique=True)
+    alter = AlterField("post", "key", key)
+    told = Told(rehearsed(project, [POST], auto(add), auto(alter)))
+    (failed,) = of(told.rehearsal, BREAKS)
+    assert "one default into all rows" in failed.way_out, told.text
 
 
 def test_what_the_state_alone_adds_is_to_blame(project: Project) -> None:
@@ -379,9 +389,10 @@ KEY = {
     "postgresql": "bigserial PRIMARY KEY",
     "mariadb": "bigint PRIMARY KEY AUTO_INCREMENT",
 }[UNDER_TEST]
-BY_SQL = RunSQL(f"CREATE TABLE blog_author (id {KEY}, name varchar(20) NOT NULL)")
+TABLE = f"CREATE TABLE blog_author (id {KEY}, name varchar(20) NOT NULL)"
+BY_SQL = RunSQL(TABLE)
 BY_SQL_ALONE = RunSQL(
-    BY_SQL.sql.replace(" (id", "(id"), RunSQL.noop, state_operations=[AUTHOR]
+    TABLE.replace(" (id", "(id"), RunSQL.noop, state_operations=[AUTHOR]
 )
 BY_CODE = RunPython(
     lambda apps, editor: editor.create_model(apps.get_model("blog", "author")),
