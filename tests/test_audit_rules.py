@@ -565,6 +565,18 @@ def test_what_takes_no_transaction() -> None:
     assert_is_worded_well(found)
 
 
+def test_a_constraint_that_is_checked_under_its_lock() -> None:
+    operations = pytest.importorskip("django.contrib.postgres.operations")
+    check = models.CheckConstraint(condition=~Q(name=""), name="named")
+    add = operations.AddConstraintNotValid("Author", check)
+    validate = operations.ValidateConstraint("author", "named")
+    late = {"stage": Stage.POST_DEPLOY}
+    assert codes(audited([AUTHOR], step(add, validate, **late))) == ["SZ018"]
+    assert not audited([AUTHOR], step(add, validate, atomic=False, **late))
+    assert not audited([AUTHOR], step(add, **late), step(validate, **late))
+    assert not audited([], step(AUTHOR, add, validate))
+
+
 def test_what_the_remedies_propose() -> None:
     def remedy(operation: Operation, code: str, vendor: str = "postgresql") -> str:
         before = [

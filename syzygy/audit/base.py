@@ -115,10 +115,12 @@ class AuditedOperation:
     @property
     def model(self) -> ModelKey | None:
         """The app label and the lower-case name of the model that it is about."""
-        for attribute in ("model_name_lower", "name_lower", "old_name_lower"):
+        # Some of Django's know only the name as it is written.
+        attributes = ("model_name_lower", "name_lower", "old_name_lower", "model_name")
+        for attribute in attributes:
             name = getattr(self.operation, attribute, None)
-            if name:
-                return self.migration.migration.app_label, name
+            if name and isinstance(name, str):
+                return self.migration.migration.app_label, name.lower()
         return None
 
     @property

@@ -107,6 +107,13 @@ class FullScan(_Lock):
             )
         if operation.vendor != "postgresql":
             return
+        if _validates_under_lock(operation):
+            yield self._problem(
+                operation,
+                "the transaction that adds the constraint checks each row",
+                "Check it in the next migration, or have this one run outside of a "
+                "transaction:\n    atomic = False",
+            )
         if rules.SET_NOT_NULL in operation.effects:
             key, name = operation.model, getattr(change, "name", "")
             if key and operation.history.refusing_null(key, name):
@@ -127,6 +134,20 @@ class FullScan(_Lock):
             why=f"{reason[0].upper()}{reason[1:]}; others are locked out until then.",
             remedy=remedy,
         )
+
+
+def _validates_under_lock(operation: AuditedOperation) -> bool:
+    """Whether what adds a constraint unchecked still locks its table at the check."""
+    change: Any = operation.operation
+    if type(change).__name__ != "ValidateConstraint":
+        return False
+    return operation.migration.migration.atomic and any(
+        isinstance(part.operation, AddConstraint)
+        and type(part.operation).__name__ == "AddConstraintNotValid"
+        and part.operation.model_name_lower == change.model_name.lower()
+        and part.operation.constraint.name == change.name
+        for part in operation.migration.parts
+    )
 
 
 _ONLY_SMALL = (
