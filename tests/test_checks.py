@@ -468,7 +468,10 @@ def test_e001_what_nobody_had_to_import_is_asked_before_nothing_is_said(
         "blog",
         {
             "0002_table": source("m.AlterModelTable('post', 'blog_post')"),
-            "0003_article": source("m.RenameModel('Post', 'Article')"),
+            "0003_article": source(
+                "m.RenameModel('Post', 'Article')",
+                dependencies=[("blog", "0002_table"), ("tags", "0001_a")],
+            ),
             "0004_id": source("m.RemoveField('article', 'id')"),
             "0005_title": source("m.RemoveField('article', 'title')"),
         },
