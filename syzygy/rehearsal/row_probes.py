@@ -187,7 +187,9 @@ class RowProber(Attempts):
 def writable(model: ModelClass) -> Iterator[Any]:
     """The fields that code may write into, as it does in updates and upserts."""
     for field in model._meta.concrete_fields:
-        if not (field in model._meta.pk_fields or is_automatic(field)):
+        # A parent has a key of its own, and one may be made of several fields.
+        is_key = field.primary_key or field in model._meta.pk_fields
+        if not (is_key or is_automatic(field)):
             yield field
 
 
