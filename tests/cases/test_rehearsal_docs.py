@@ -13,6 +13,7 @@ from syzygy.rules import catalogue
 from tests.command_helpers import Project
 from tests.docs_helpers import APP, DOCS, initial, migration, shop_state
 from tests.rehearsal_helpers import BREAKS, Deployed, Told, rehearsed
+from tests.services import UNDER_TEST
 from tests.test_docs import INSTEAD, SECTIONS, captioned, compiled, examples
 
 pytest_plugins = ["tests.command_fixtures"]
@@ -77,4 +78,6 @@ def test_demo_passes(project: Project) -> None:
         told = Told(rehearse(Options(targets=["library.0001"])))
     assert told.rehearsal.complete, told.text
     assert not told.rehearsal.count(BREAKS), told.text
-    assert not told.rehearsal.not_probed, told.text
+    # There "A" is "a", so that nothing violates what wants lower case.
+    expected = {"library.Member.email"} if UNDER_TEST == "mariadb" else set()
+    assert {each.label for each in told.rehearsal.not_probed} == expected, told.text
