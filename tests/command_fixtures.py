@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,37 @@ from tests.command_helpers import (
     connected,
     drop,
     empty,
+    environment,
 )
 from tests.services import SERVICES, UNDER_TEST
 from tests.settings import RUN
 
 ALIASES = ("default", "other")
+# Tests of what is run in processes alone.
+MEASURED = ("test_makemigrations.py", "test_squashing.py")
 
 
 @pytest.fixture(scope="session")
-def manage_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManageServer]:
-    server = ManageServer(tmp_path_factory.mktemp("manage"))
-    yield server
-    server.close()
+def manage_servers(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[bool], ManageServer]]:
+    """Make a server for processes that are measured, and one for those that aren't."""
+    with ExitStack() as stack:
+
+        @cache
+        def get(is_measured: bool) -> ManageServer:
+            folder = tmp_path_factory.mktemp("manage")
+            variables = environment(is_measured=True) if is_measured else None
+            return stack.enter_context(closing(ManageServer(folder, (), variables)))
+
+        yield get
+
+
+@pytest.fixture
+def manage_server(
+    manage_servers: Callable[[bool], ManageServer], request: pytest.FixtureRequest
+) -> ManageServer:
+    return manage_servers(UNDER_TEST == "sqlite" and request.path.name in MEASURED)
 
 
 @pytest.fixture(scope="session")

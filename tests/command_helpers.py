@@ -240,10 +240,12 @@ def _literal(value: object) -> str:
     return repr(value)
 
 
-def environment() -> dict[str, str]:
-    """What a user's process finds, rather than one of a test run."""
-    # Coverage is measured in each process on SQLite alone: that takes its time.
-    ours = ("PYTEST_", "DJANGO_", *(["COVERAGE_"] * (UNDER_TEST != "sqlite")))
+def environment(*, is_measured: bool = False) -> dict[str, str]:
+    """What a user's process finds, rather than one of a test run.
+
+    Measuring the coverage takes a process longer than most of what it does, so few are.
+    """
+    ours = ("PYTEST_", "DJANGO_", *(["COVERAGE_"] * (not is_measured)))
     inherited = {
         name: value
         for name, value in os.environ.items()

@@ -143,13 +143,7 @@ class PartyServer:
 
     def __init__(self, folder: Path, *, is_measured: bool = False) -> None:
         folder.mkdir()
-        inherited = environment()
-        if not is_measured:
-            inherited = {
-                name: value
-                for name, value in inherited.items()
-                if not name.startswith("COVERAGE_")
-            }
+        inherited = environment(is_measured=is_measured)
         self._folder = folder
         self._parties: dict[int, Party] = {}
         self._lock = threading.Lock()
