@@ -31,7 +31,12 @@ from tests.settings import RUN
 
 ALIASES = ("default", "other")
 # Tests of what is run in processes alone.
-MEASURED = ("test_makemigrations.py", "test_prompts.py", "test_squashing.py")
+MEASURED = (
+    "test_makemigrations.py",
+    "test_prompts.py",
+    "test_rehearse.py",
+    "test_squashing.py",
+)
 
 
 @pytest.fixture(scope="session")

@@ -1064,3 +1064,42 @@ def test_check_command_in_an_old_project(project: Project) -> None:
     assert "blog.0002_both: (syzygy.E001) The stage of migration" in text
     with project.active(), pytest.raises(CommandError):
         call_command("check", "blog", "--tag", "syzygy")
+
+
+DATABASE = "syzygy.quorum.backends.database.DatabaseQuorum"
+CACHE = "syzygy.quorum.backends.cache.CacheQuorum"
+
+
+@pytest.mark.parametrize(
+    ("backend", "told"),
+    [
+        (3, "is 3. Make it the path of a class"),
+        ({"alias": "default"}, "Make it the path of a class"),
+        ("nowhere.Backend", "can't be imported: ModuleNotFoundError"),
+        ("syzygy.Stage", "is no subclass of"),
+        ("syzygy.quorum.backends.base.QuorumBase", "lacks the methods: join, poll"),
+        ({"backend": DATABASE, "nonsense": 1}, "doesn't take these options"),
+        ({"backend": DATABASE, "lease": 0}, "lease"),
+        ({"backend": DATABASE, "lease": "soon"}, "lease"),
+        ({"backend": DATABASE, "alias": "nowhere"}, 'There is no database "nowhere"'),
+        ({"backend": CACHE, "alias": "nowhere"}, 'There is no cache "nowhere"'),
+        (CACHE, "which no other process can see"),
+    ],
+    ids=str,
+)
+def test_e003_backend_that_cannot_be_used(
+    project: Project, backend: object, told: str
+) -> None:
+    (message,) = run(project, MIGRATION_QUORUM_BACKEND=backend)
+    assert message.id == "syzygy.E003"
+    assert message.obj == "MIGRATION_QUORUM_BACKEND"
+    assert told in message.msg
+    assert "\n" not in message.msg
+    assert message.hint
+
+
+def test_e003_two_spellings_of_the_setting(project: Project) -> None:
+    settings = {"MIGRATE_QUORUM_BACKEND": DATABASE, "MIGRATION_QUORUM_BACKEND": CACHE}
+    (message,) = run(project, **settings)
+    assert message.id == "syzygy.E003"
+    assert 'Remove "MIGRATE_QUORUM_BACKEND"' in message.msg
