@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -141,3 +143,24 @@ def test_waiting(
     quorum.close()
     assert 60 < early <= 5 * 60
     assert 60 < later <= 1 * 120
+
+
+END = """
+import atexit, gc
+# What is registered first is called last.
+atexit.register(lambda: print(gc.get_freeze_count() > 0))
+from django.conf import settings
+settings.configure(
+    MIGRATION_QUORUM_BACKEND="syzygy.quorum.backends.database.DatabaseQuorum"
+)
+from syzygy.management.coordination import coordinating
+with coordinating({{"quorum": {size}}}, print):
+    pass
+"""
+
+
+@pytest.mark.parametrize(("size", "expected"), [(2, "True\n"), (1, "False\n")])
+def test_a_party_looks_for_no_garbage_when_it_ends(size: int, expected: str) -> None:
+    """That takes more time than all else that one does who sees the plan applied."""
+    command = [sys.executable, "-c", END.format(size=size)]
+    assert subprocess.check_output(command, text=True) == expected
