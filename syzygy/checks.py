@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -65,12 +66,13 @@ def check_stages(
     """E001: a migration whose stage can't be told and that no fallback covers."""
     if _skips_stages.get():
         return
-    from syzygy import conf
-    from syzygy.inspection import Inspection
+    with _without_garbage_collection():
+        from syzygy import conf
+        from syzygy.inspection import Inspection
 
-    configuration = conf.read_leniently()
-    inspection = Inspection(app_configs or apps.get_app_configs(), configuration)
-    inspection.run()
+        configuration = conf.read_leniently()
+        inspection = Inspection(app_configs or apps.get_app_configs(), configuration)
+        inspection.run()
     for app_label, error in inspection.unreadable.items():
         yield checks.Error(
             str(error),
@@ -160,6 +162,22 @@ def check_quorum(
         )
         return
     yield from backend.check()
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Don't look for garbage meanwhile.
+
+    What modules define stays. While thousands are imported, looking through all of it
+    again and again takes a large part of the time.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _combine_hint(app_name: str, command: str) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import pkgutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.machinery import all_suffixes
 from importlib.util import find_spec
@@ -31,6 +32,8 @@ from syzygy.graph import (
 from syzygy.messages import error_line
 
 _SUFFIXES = frozenset(all_suffixes())
+# The primary key that a model has if it doesn't say otherwise.
+_AUTOMATIC_KEY = re.compile(r"""\(\s*["']id["'],[^()]*\([^()]*\bprimary_key=True""")
 
 
 def _unsound(migration: WrittenMigration) -> str | None:
@@ -74,20 +77,20 @@ class MigrationFolder(NamedTuple):
         """
         return {(self.app_label, name): self._load(name) for name in names}
 
-    def may_mention(self, name: str, words: Iterable[str]) -> bool:
-        """Whether a migration's source has one of these strings, or can't be read."""
+    def source(self, name: str) -> str | None:
+        """What is in a migration's file, ``None`` if it can't be read."""
         for location in self.locations:
             try:
                 with open(os.path.join(location, f"{name}.py"), "rb") as file:
-                    source = file.read()
-            except OSError:
+                    return file.read().decode()
+            except (OSError, UnicodeDecodeError):
                 continue
-            return any(
-                f"{quote}{word}{quote}".encode() in source
-                for word in words
-                for quote in "\"'"
-            )
-        return True
+        return None
+
+    def may_mention(self, name: str, words: Iterable[str]) -> bool:
+        """Whether a migration's source has one of these strings, or can't be read."""
+        source = self.source(name)
+        return source is None or any(mentions(source, word) for word in words)
 
     def _load(self, name: str) -> WrittenMigration:
         try:
@@ -147,9 +150,11 @@ def has_migration(app_config: AppConfig, name: str) -> bool:
 
 def _find(app_config: AppConfig) -> tuple[str, tuple[str, ...]]:
     """The package of an app's migrations, and where it lies: nowhere if it has none."""
-    package, _ = MigrationLoader.migrations_module(app_config.label)
+    package, is_elsewhere = MigrationLoader.migrations_module(app_config.label)
     if package is None:
         return "", ()
+    if not is_elsewhere and (location := _beside_models(app_config, package)):
+        return package, (location,)
     try:
         spec = find_spec(package)
     except Exception as error:
@@ -163,6 +168,16 @@ def _find(app_config: AppConfig) -> tuple[str, tuple[str, ...]]:
     if spec and spec.origin and spec.submodule_search_locations:
         return package, tuple(spec.submodule_search_locations)
     return "", ()
+
+
+def _beside_models(app_config: AppConfig, package: str) -> str | None:
+    """Where the import system would find the package in nearly all cases."""
+    paths: Sequence[str] = getattr(app_config.module, "__path__", ())
+    if len(paths) != 1:
+        return None
+    location = os.path.join(paths[0], package.rpartition(".")[2])
+    is_package = os.path.exists(os.path.join(location, "__init__.py"))
+    return location if is_package else None
 
 
 def _module_names(locations: Iterable[str]) -> set[str]:
@@ -182,6 +197,35 @@ def _module_names(locations: Iterable[str]) -> set[str]:
             modules = pkgutil.iter_modules([location])
             names.update(module.name for module in modules if not module.ispkg)
     return {name for name in names if name[0] not in "_~"}
+
+
+def mentions(source: str, word: str) -> bool:
+    """Whether a string is in the source of a migration."""
+    return f'"{word}"' in source or f"'{word}'" in source
+
+
+def mentions_field(source: str, model: str, field: str) -> bool:
+    """Whether the names of a model (in lower case) and a field are in the source."""
+    return mentions(source, field) and bool(
+        re.search(rf"""["'](?i:{re.escape(model)})["']""", source)
+    )
+
+
+def shows_plain_field(source: str, model: str, field: str) -> bool:
+    """Whether the source of a migration says that a field is no primary key.
+
+    That is so where it defines the field of the model (a lower-case name) as
+    ``makemigrations`` writes that, and no primary key but automatic ones. Fields that
+    are primary keys without being told so in the migration are not thought of.
+    """
+    name = rf"""["'](?i:{re.escape(model)})["'],"""
+    member = rf"""["']{re.escape(field)}["'],"""
+    is_defined = re.search(
+        rf"Field\(\s*model_name={name}\s*name={member}\s*field="
+        rf"|CreateModel\(\s*name={name}\s*fields=\[[^][]*\(\s*{member}\s*\w",
+        source,
+    )
+    return bool(is_defined) and "primary_key" not in _AUTOMATIC_KEY.sub("", source)
 
 
 def history_of(

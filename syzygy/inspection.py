@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 
 from django.apps import AppConfig
 from django.db.migrations import AddField, AlterField, CreateModel, RemoveField
@@ -16,8 +14,10 @@ from syzygy import conf
 from syzygy.disk import (
     MigrationFolder,
     concerns_other_apps,
+    mentions_field,
     migration_folder,
     renames_models,
+    shows_plain_field,
 )
 from syzygy.exceptions import AmbiguousStage
 from syzygy.graph import (
@@ -33,21 +33,8 @@ from syzygy.history import History
 from syzygy.stages import decide, is_never_ambiguous, skip
 from syzygy.third_party import is_third_party
 
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Don't look for garbage meanwhile.
-
-    What modules define stays. While thousands are imported, looking through all of it
-    again and again takes a large part of the time.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
+# What "makemigrations" begins a name with.
+_NUMBER = re.compile("[0-9]+")
 
 
 class Inspection:
@@ -68,13 +55,14 @@ class Inspection:
         self._migrations: dict[MigrationKey, WrittenMigration] = {}
         self._settled: list[AppConfig] = []
         self._renaming = False
+        # Fields that are no primary keys, by the source of what isn't imported.
+        self._plain: set[tuple[str, str, str]] = set()
         for app_config in app_configs:
             if self._is_settled(app_config):
                 self._settled.append(app_config)
             else:
                 self._find(app_config)
 
-    @_without_garbage_collection()
     def run(self) -> None:
         """Look at every migration that no setting settles.
 
@@ -179,25 +167,39 @@ class Inspection:
     ) -> None:
         """Import what last defined each field that doubtful migrations change.
 
-        A module that doesn't have a field's name in its source can't define the field,
-        unless it makes up names; then the field stays unknown.
+        A module that doesn't have the names of a model and its field in its source
+        can't define the field, unless it makes up names, or the model had another one;
+        then the field stays unknown. Of a field that goes it
+        is only asked whether it is the primary key, which the source mostly tells.
         """
-        wanted = {
-            (operation.model_name_lower, operation.name)
-            for migration in doubtful
-            for operation in migration.operations
-            if isinstance(operation, AlterField | RemoveField)
-        }
+        altered, removed = (
+            {
+                (operation.model_name_lower, operation.name)
+                for migration in doubtful
+                for operation in migration.operations
+                if isinstance(operation, kind)
+            }
+            for kind in (AlterField, RemoveField)
+        )
         for name in reversed(folder.names):
+            if not (altered or removed):
+                return
             key = (folder.app_label, name)
-            if key not in self._migrations and folder.may_mention(
-                name, {field for _, field in wanted}
+            if key in self._migrations:
+                continue
+            source = folder.source(name)
+            if source is not None:
+                plain = {each for each in removed if shows_plain_field(source, *each)}
+                self._plain |= {(folder.app_label, *each) for each in plain}
+                removed -= plain
+            if source is None or any(
+                mentions_field(source, *each) for each in altered | removed
             ):
                 self._load(folder, [name])
                 if key in self._migrations:
-                    wanted -= set(_defined_fields(self._migrations[key]))
-            if not wanted:
-                return
+                    defined = set(_defined_fields(self._migrations[key]))
+                    altered -= defined
+                    removed -= defined
 
     def _load_all(
         self, folder: MigrationFolder, doubtful: Collection[WrittenMigration]
@@ -221,7 +223,7 @@ class Inspection:
             if key in baseline or is_never_ambiguous(migration):
                 skip(migration, history)
                 continue
-            removes_unknown = _removes_unknown(migration, history)
+            removes_unknown = self._removes_unknown(migration, history)
             try:
                 decision = decide(migration, history, policy)
             except AmbiguousStage as error:
@@ -235,6 +237,17 @@ class Inspection:
             # What refers to the model decides, wherever it is.
             self._renaming = self._renaming or renames_models([migration])
         return doubtful
+
+    def _removes_unknown(self, migration: WrittenMigration, history: History) -> bool:
+        """Whether a field goes that may be the primary key, as far as is known."""
+        return any(
+            history.field((migration.app_label, each.model_name_lower), each.name)
+            is None
+            and (migration.app_label, each.model_name_lower, each.name)
+            not in self._plain
+            for each in migration.operations
+            if isinstance(each, RemoveField)
+        )
 
     def _baseline(
         self, migrations: Mapping[MigrationKey, WrittenMigration], needs: Needs
@@ -264,17 +277,8 @@ def _may_be_newer(name: str, last: str) -> bool:
 
 
 def _number(name: str) -> int | None:
-    digits = re.match("[0-9]+", name)
+    digits = _NUMBER.match(name)
     return int(digits[0]) if digits else None
-
-
-def _removes_unknown(migration: WrittenMigration, history: History) -> bool:
-    """Whether a field goes that may be the primary key, as far as is known."""
-    return any(
-        history.field((migration.app_label, each.model_name_lower), each.name) is None
-        for each in migration.operations
-        if isinstance(each, RemoveField)
-    )
 
 
 def _defined_fields(migration: WrittenMigration) -> Iterator[tuple[str, str]]:

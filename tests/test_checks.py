@@ -982,6 +982,33 @@ def test_checks_import_what_defined_an_altered_field(
     assert names == {*imported, "0005_altered"}
 
 
+def test_checks_import_nothing_for_a_field_that_goes_and_is_no_key(
+    project: Project,
+) -> None:
+    written = (
+        '[("id", m.AutoField(auto_created=True, primary_key=True, serialize=False)),'
+        ' ("title", m.CharField(max_length=9)), ("slug", m.SlugField({}))]'
+    ).replace("m.", "models.")
+    older = {
+        "0001_initial": source(
+            f'm.CreateModel(name="Post", fields={written.format("")})'
+        ),
+        "0002_tag": source(
+            f'm.CreateModel(name="Tag", fields={written.format("primary_key=True")})'
+        ),
+        "0003_options": source(STATE_ONLY),
+    }
+    project.app("blog", older)
+    baseline = {"MIGRATION_STAGES_BASELINE": {"blog": "0003_options"}}
+    project.migrations("blog", {"0004": source('m.RemoveField("post", "title")')})
+    with project.active(**baseline):
+        assert checks.run_checks(tags=["syzygy"]) == []
+        assert "blog.migrations.0004" in sys.modules
+        assert not any(f"blog.migrations.{name}" in sys.modules for name in older)
+    project.migrations("blog", {"0005": source('m.RemoveField("tag", "slug")')})
+    assert [str(message.obj) for message in run(project, **baseline)] == ["blog.0005"]
+
+
 def test_checks_judge_an_altered_field_by_what_it_was(project: Project) -> None:
     """However little of the history they have imported."""
     field = 'm.AlterField("post", "slug", models.SlugField(max_length={}, null=True))'

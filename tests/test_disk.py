@@ -18,6 +18,7 @@ from django.db import models
 from django.db.migrations import Migration, operations
 from django.db.migrations.exceptions import BadMigrationError
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.writer import MigrationWriter
 from django.test import override_settings
 
 from syzygy.disk import (
@@ -26,6 +27,7 @@ from syzygy.disk import (
     history_of,
     migration_folder,
     replaced_by,
+    shows_plain_field,
 )
 from tests.graph_helpers import (
     Opaque,
@@ -338,6 +340,42 @@ def test_what_a_source_may_mention(install: Install, word: str, expected: bool) 
         assert folder.may_mention("0001", [word]) == expected
         assert folder.may_mention("0001", ["no", word]) == expected
         assert not folder.may_mention("0001", [])
+
+
+AUTOMATIC = ("id", models.BigAutoField(auto_created=True, primary_key=True))
+SLUG = models.SlugField()
+SLUG_KEY = models.SlugField(primary_key=True)
+
+
+def create_post(*fields: tuple[str, models.Field[Any, Any]]) -> operations.CreateModel:
+    return operations.CreateModel("Post", list(fields))
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [
+        (create_post(AUTOMATIC, ("slug", SLUG)), True),
+        (create_post(("slug", SLUG_KEY)), False),
+        (create_post(("slug", SLUG), ("code", SLUG_KEY)), False),
+        (create_post(("code", SLUG)), False),
+        (operations.CreateModel("Tag", [("slug", SLUG)]), False),
+        (operations.AddField("post", "slug", SLUG), True),
+        (operations.AlterField("Post", "slug", SLUG), True),
+        (operations.AlterField("post", "slug", SLUG_KEY), False),
+        (operations.AddField("tag", "slug", SLUG), False),
+        (operations.AddField("post", "slug_text", SLUG), False),
+        (operations.RenameField("post", "code", "slug"), False),
+        (operations.RemoveField("post", "slug"), False),
+        (operations.AlterUniqueTogether("post", {("slug", "code")}), False),
+    ],
+    ids=str,
+)
+def test_what_the_source_of_a_migration_says_of_a_key(
+    operation: operations.base.Operation, expected: bool
+) -> None:
+    written = migration("blog.0001", operation)
+    text = MigrationWriter(written, include_header=False).as_string()
+    assert shows_plain_field(text, "post", "slug") == expected
 
 
 # The history of a migration
