@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -53,8 +54,20 @@ class MigrationLock(ABC):
     def holder(self) -> str:
         """Who has it, for people who look for it; nothing if that can't be told."""
 
+    # Whether its session ended while it was held. Another process may have had the lock
+    # since then, even if it is taken again.
+    was_lost = False
+
+    @property
+    @abstractmethod
+    def is_taken(self) -> bool:
+        """Whether it is held, as far as was seen."""
+
     def ping(self) -> None:  # noqa: B027 - not every lock has a connection
-        """Use its connection, so that nobody between takes it for dead."""
+        """Use its connection, so that nobody between takes it for dead.
+
+        If that is gone, and the lock with it, it is taken again if that can be.
+        """
 
 
 def separate(connection: BaseDatabaseWrapper, **settings: Any) -> BaseDatabaseWrapper:
@@ -74,6 +87,8 @@ class _SessionLock(MigrationLock):
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self._original = connection
         self._connection: BaseDatabaseWrapper | None = None
+        # Another thread keeps it alive.
+        self._turns = threading.RLock()
 
     def acquire(self) -> bool:
         connection = separate(self._original)
@@ -90,9 +105,31 @@ class _SessionLock(MigrationLock):
         return is_taken
 
     def release(self) -> None:
-        if self._connection is not None:
-            _close(self._connection)
-        self._connection = None
+        with self._turns:
+            if self._connection is not None:
+                _close(self._connection)
+            self._connection = None
+            self.was_lost = False
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether it is held, as far as was seen."""
+        return self._connection is not None
+
+    def ping(self) -> None:
+        """Use its connection, and take the lock on another one if that is gone."""
+        with self._turns:
+            if self._connection is not None:
+                try:
+                    with self._connection.cursor() as cursor:
+                        cursor.execute("SELECT 1")
+                except DatabaseError:
+                    _close(self._connection)
+                    self._connection = None
+                    self.was_lost = True
+            if self._connection is None and self.was_lost:
+                with contextlib.suppress(LockUnavailable):
+                    self.acquire()
 
     def holder(self) -> str:
         """Which session of the server has it."""
@@ -104,14 +141,6 @@ class _SessionLock(MigrationLock):
             return ""
         finally:
             _close(connection)
-
-    def ping(self) -> None:
-        if self._connection is not None:
-            with (
-                contextlib.suppress(DatabaseError),
-                self._connection.cursor() as cursor,
-            ):
-                cursor.execute("SELECT 1")
 
     @abstractmethod
     def _take(self, connection: BaseDatabaseWrapper) -> bool:
@@ -230,6 +259,11 @@ class SQLiteLock(MigrationLock):
             return True
         file.close()
         return False
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether it is held."""
+        return self._file is not None
 
     def is_held(self) -> bool:
         """Whether somebody has it, found out without being in anybody's way for long.

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import IO, Any
 from warnings import catch_warnings, simplefilter
 
@@ -355,12 +356,21 @@ class Server:
         self._folder = folder
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
+        self._file: IO[str] | None = None
         self.start()
 
     def start(self) -> None:
         if self.name == "redis":
             command = ["redis-server", "--port", str(self.port), "--save", "", "--bind"]
             command += ["127.0.0.1", "--dir", str(self._folder), *self._options]
+        elif self.name == "pgbouncer":
+            # It refuses to run as root, and reads its file as whom it runs as.
+            file = self._file = NamedTemporaryFile("w", suffix=".ini")  # noqa: SIM115
+            file.write("\n".join([*self._options, f"listen_port={self.port}"]))
+            file.flush()
+            Path(file.name).chmod(0o644)
+            command = ["setpriv", "--reuid=nobody", "--clear-groups"]
+            command = [*(command if os.getuid() == 0 else []), "pgbouncer", file.name]
         else:
             command = ["memcached", "-p", str(self.port), "-l", "127.0.0.1", "-U", "0"]
             command += ["-u", "nobody", *self._options]
@@ -393,6 +403,8 @@ class Server:
             self._process.kill()
             self._process.wait()
         self._process = None
+        if self._file is not None:
+            self._file.close()
 
 
 def quick(name: str, *operations: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from django.core.files import locks
 from django.core.management import CommandError
 from django.db import OperationalError as DatabaseAway
 from django.db import connection, connections
+from django.db.migrations.recorder import MigrationRecorder
 
 from syzygy.locking import (
     LockUnavailable,
@@ -27,7 +29,7 @@ from syzygy.locking import (
     sqlite_file,
 )
 from tests.command_helpers import ADD, source
-from tests.quorum.conftest import ONE
+from tests.quorum.conftest import ONE, StartServer
 from tests.quorum.helpers import HOOK, Clusters, assert_all, wait_until
 from tests.services import UNDER_TEST
 
@@ -357,6 +359,78 @@ def test_lock_outlives_what_ends_idle_sessions(clusters: Clusters) -> None:
     lock.release()
     assert other.acquire()
     other.release()
+
+
+@pytest.mark.skipif(UNDER_TEST == "sqlite", reason="It has no sessions.")
+@pytest.mark.parametrize("meanwhile", ["nothing", "locks", "migrates"])
+def test_session_of_the_lock_is_ended(clusters: Clusters, meanwhile: str) -> None:
+    """By an administrator, for example, or by what looks for idle transactions."""
+    clusters.project.migrations("blog", {"0002_slug": source(ADD, HOOK)})
+    clusters.hold()
+    process = clusters.start()
+    clusters.wait_for_held()
+    other = lock_for(connection)
+    assert other is not None
+    number = re.search("session ([0-9]+)", other.holder())
+    assert number
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT pg_terminate_backend({number[1]})"
+            if UNDER_TEST == "postgresql"
+            else f"KILL {number[1]}"
+        )
+    wait_until(other.acquire, "The session did not end")
+    if meanwhile != "locks":
+        other.release()
+    if meanwhile == "migrates":
+        MigrationRecorder(connection).record_applied("blog", "0002_slug")
+    clusters.release()
+    if meanwhile == "nothing":
+        assert_all([process])
+        return
+    assert process.wait() == 1
+    other.release()
+    (line,) = process.stderr.splitlines()
+    assert "The lock that keeps two processes from migrating at once is lost" in line
+    assert ("it now: " if meanwhile == "locks" else "has migrated it since") in line
+    assert '"blog.0002_slug" and what follows was left alone' in line
+    assert "Applying blog.0001_initial... OK" in process.stdout
+    assert "blog.0002_slug..." not in process.stdout
+
+
+POOLER = """\
+[databases]
+* = host={HOST} port={PORT} user={USER} password={PASSWORD}
+[pgbouncer]
+pool_mode={mode}
+listen_addr=127.0.0.1
+unix_socket_dir=
+auth_type=any"""
+
+
+@pytest.mark.skipif(UNDER_TEST != "postgresql", reason="It is PostgreSQL's.")
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_through_a_pooler(
+    clusters: Clusters, start_server: StartServer, mode: str
+) -> None:
+    database = clusters.project.databases["default"]
+    pooler = start_server("pgbouncer", POOLER.format(mode=mode, **database))
+    clusters.project.settings["DATABASES"] = {
+        "default": {**database, "HOST": "127.0.0.1", "PORT": pooler.port}
+    }
+    clusters.hold()
+    parties = clusters.start_all(3)
+    clusters.wait_for_held()
+    late = clusters.start()
+    late.wait_for("Another process is migrating this database: process ")
+    clusters.release()
+    assert_all([*parties, late])
+    assert len(clusters.appliers) == 1
+    # Neither is a session of the pooler's left that has it.
+    lock = lock_for(connection)
+    assert lock is not None
+    assert lock.acquire()
+    lock.release()
 
 
 @pytest.mark.skipif(UNDER_TEST != "postgresql", reason="It is PostgreSQL's.")
