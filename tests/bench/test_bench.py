@@ -215,3 +215,17 @@ def test_quorum() -> None:
     assert result.returncode == 0, result.stderr
     assert re.search(r"at the 95th percentile +[\d.-]+ +target 0\.6", result.stdout)
     assert re.search(r"in the first minute +[\d.]+ +target 5\.0", result.stdout)
+
+
+def test_elections() -> None:
+    result = subprocess.run(
+        [
+            *(sys.executable, BENCH / "elections.py", "--parties=3", "--rounds=2"),
+            "--store=database",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "database, 3 parties, 2 rounds: one leader in each\n"
