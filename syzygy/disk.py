@@ -32,8 +32,12 @@ from syzygy.graph import (
 from syzygy.messages import error_line
 
 _SUFFIXES = frozenset(all_suffixes())
-# The primary key that a model has if it doesn't say otherwise.
-_AUTOMATIC_KEY = re.compile(r"""\(\s*["']id["'],[^()]*\([^()]*\bprimary_key=True""")
+# How "makemigrations" writes the primary key of a model that has no other, a field that
+# is added or altered, and a model with its fields, if none has brackets in it.
+_AUTOMATIC_KEY = r"""\(\s*["']id["'],[^()]*\([^()]*\bprimary_key=True"""
+_FIELD = r"""Field\(\s*model_name=["'](\w+)["'],\s*name=["'](\w+)["'],\s*field="""
+_MODEL = r"""CreateModel\(\s*name=["'](\w+)["'],\s*fields=\[([^][]*)"""
+_MEMBER = r"""\(\s*["'](\w+)["'],\s*\w"""
 
 
 def _unsound(migration: WrittenMigration) -> str | None:
@@ -206,9 +210,7 @@ def mentions(source: str, word: str) -> bool:
 
 def mentions_field(source: str, model: str, field: str) -> bool:
     """Whether the names of a model (in lower case) and a field are in the source."""
-    return mentions(source, field) and bool(
-        re.search(rf"""["'](?i:{re.escape(model)})["']""", source)
-    )
+    return mentions(source, field) and mentions(source.lower(), model)
 
 
 def shows_plain_field(source: str, model: str, field: str) -> bool:
@@ -218,14 +220,17 @@ def shows_plain_field(source: str, model: str, field: str) -> bool:
     ``makemigrations`` writes that, and no primary key but automatic ones. Fields that
     are primary keys without being told so in the migration are not thought of.
     """
-    name = rf"""["'](?i:{re.escape(model)})["'],"""
-    member = rf"""["']{re.escape(field)}["'],"""
-    is_defined = re.search(
-        rf"Field\(\s*model_name={name}\s*name={member}\s*field="
-        rf"|CreateModel\(\s*name={name}\s*fields=\[[^][]*\(\s*{member}\s*\w",
-        source,
+    is_defined = mentions_field(source, model, field) and (
+        any(
+            (name.lower(), member) == (model, field)
+            for name, member in re.findall(_FIELD, source)
+        )
+        or any(
+            name.lower() == model and field in re.findall(_MEMBER, members)
+            for name, members in re.findall(_MODEL, source)
+        )
     )
-    return bool(is_defined) and "primary_key" not in _AUTOMATIC_KEY.sub("", source)
+    return is_defined and "primary_key" not in re.sub(_AUTOMATIC_KEY, "", source)
 
 
 def history_of(
