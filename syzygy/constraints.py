@@ -1,6 +1,6 @@
 """Which fields a constraint is about."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.db.models import CheckConstraint, F, Q, UniqueConstraint
@@ -14,7 +14,7 @@ def constraint_fields(constraint: Any) -> set[str]:
     Empty for a constraint of a kind that tells none.
     """
     condition = getattr(constraint, "condition", None)
-    return {*compared_fields(constraint), *_mentioned(condition)}
+    return {*compared_fields(constraint), *mentioned_fields(condition)}
 
 
 def compared_fields(constraint: Any) -> set[str]:
@@ -24,8 +24,8 @@ def compared_fields(constraint: Any) -> set[str]:
     an exclusion, those in expressions included.
     """
     names = set(getattr(constraint, "fields", ()))
-    for operand in _operands(constraint):
-        names.update(_mentioned(operand))
+    for operand in operands(constraint):
+        names.update(mentioned_fields(operand))
     return names
 
 
@@ -43,14 +43,15 @@ def plainly_compared_fields(constraint: Any) -> set[str]:
         return set()
     plain = {
         name
-        for operand in _operands(constraint)
+        for operand in operands(constraint)
         if isinstance(operand, F)
-        for name in _mentioned(operand)
+        for name in mentioned_fields(operand)
     }
     return {*getattr(constraint, "fields", ()), *plain}
 
 
-def _operands(constraint: Any) -> Iterator[Any]:
+def operands(constraint: Any) -> Iterator[Any]:
+    """The expressions that a constraint compares between rows."""
     for expression in getattr(constraint, "expressions", ()):
         # An ExclusionConstraint holds pairs of an expression and an operator.
         operand = expression[0] if isinstance(expression, tuple | list) else expression
@@ -59,7 +60,8 @@ def _operands(constraint: Any) -> Iterator[Any]:
         yield F(operand) if isinstance(operand, str) else operand
 
 
-def _mentioned(expression: Any) -> Iterator[str]:
+def mentioned_fields(expression: Any) -> Iterator[str]:
+    """The names of the fields in an expression, a condition, or a list of either."""
     if isinstance(expression, F):
         reference: Any = expression
         yield reference.name.split(LOOKUP_SEP)[0]
@@ -67,15 +69,15 @@ def _mentioned(expression: Any) -> Iterator[str]:
         for child in expression.children:
             if isinstance(child, tuple):
                 yield child[0].split(LOOKUP_SEP)[0]
-                yield from _mentioned(child[1])
+                yield from mentioned_fields(child[1])
             else:
-                yield from _mentioned(child)
+                yield from mentioned_fields(child)
     elif isinstance(expression, list | tuple):
         for item in expression:
-            yield from _mentioned(item)
+            yield from mentioned_fields(item)
     elif hasattr(expression, "get_source_expressions"):
         for source in expression.get_source_expressions():
-            yield from _mentioned(source)
+            yield from mentioned_fields(source)
 
 
 def refuses_null(condition: Any) -> bool:
@@ -118,7 +120,7 @@ def _truth_of_null(condition: Any) -> bool | None:
         _truth_of_lookup(*child) if isinstance(child, tuple) else _truth_of_null(child)
         for child in condition.children
     ]
-    truth = _combine(condition.connector, truths)
+    truth = combine_truths(condition.connector, truths)
     return not truth if condition.negated and truth is not None else truth
 
 
@@ -128,7 +130,8 @@ def _truth_of_lookup(lookup: str, value: Any) -> bool | None:
     return True if value is None else None
 
 
-def _combine(connector: str, truths: list[bool | None]) -> bool | None:
+def combine_truths(connector: str, truths: Sequence[bool | None]) -> bool | None:
+    """What the parts of a condition come to; ``None`` is neither true nor false."""
     if connector == Q.XOR:
         return None if None in truths else truths.count(True) % 2 == 1
     decisive = connector == Q.OR

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from django.db import IntegrityError, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from syzygy.rehearsal.findings import Action, Failure, Probe, Severity
+from syzygy.rehearsal.findings import Action, Failure, NotProbed, Probe, Severity
 from syzygy.rehearsal.isolation import forget_content_types
 from syzygy.rehearsal.releases import ModelClass
 from syzygy.rehearsal.values import Unprobable
@@ -36,14 +36,14 @@ class _Stopped(Exception):
 class Attempts:
     """Collects what goes wrong: ``failures``, and what could not be tried.
 
-    ``unprobable`` has the reasons of that, by the label of a model or a field;
-    ``is_cautious`` says that what fails is undone by itself.
+    ``unprobable`` has the last reason of that for each model, field or constraint of
+    one; ``is_cautious`` says that what fails is undone by itself.
     """
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.alias = connection.alias
         self.failures: list[Failure] = []
-        self.unprobable: dict[str, str] = {}
+        self.unprobable: dict[tuple[str, str], NotProbed] = {}
         self._connection = connection
         self.is_cautious = False
         # Whether a statement that violates a constraint fails by itself, and whether
@@ -71,7 +71,7 @@ class Attempts:
                 if probe.action is not Action.SELECT:
                     self.check()
         except Unprobable as error:
-            self.unprobable[error.label] = error.reason
+            self.pass_over(error)
         except Exception as error:
             is_mild = mild is not None and isinstance(error, mild)
             severity = Severity.HAZARD if is_mild else Severity.BREAKS
@@ -89,6 +89,11 @@ class Attempts:
         if failure:
             self.failures.append(failure)
         return None
+
+    def pass_over(self, error: Unprobable, subject: str = "") -> None:
+        """Note what can't be tried, and which of several things it is about."""
+        item = NotProbed(error.label, error.reason)
+        self.unprobable[error.label, subject] = item
 
     def quietly(self, do: Callable[[], _ResultT]) -> _ResultT | None:
         """Do what an attempt needs; return ``None`` if it goes wrong.

@@ -124,6 +124,17 @@ def neighbours(field: Any, value: Any) -> Iterator[Any]:
         yield value[:-1]
 
 
+def look_alikes(field: Any, value: Any) -> Iterator[Any]:
+    """Other values that may be the same to who looks at a part of them, or about."""
+    if isinstance(value, str):
+        yield from (value.swapcase(), f"{value} ", f" {value}", value[:-1])
+    elif hasattr(value, "isempty"):
+        for upper in neighbours(field, value.upper):
+            yield type(value)(value.lower, upper)
+    elif not isinstance(field, models.ForeignKey):
+        yield from neighbours(field, value)
+
+
 def _steps(field: Any, value: Any) -> Sequence[Any]:
     match value:
         case bool():

@@ -240,14 +240,14 @@ class Prober(RowProber):
             try:
                 return self._rows.violating(model, constraint, other)
             except Unprobable as error:
-                self.unprobable[error.label] = error.reason
+                self.pass_over(error, name)
                 return None
 
+        name = getattr(constraint, "name", None) or ", ".join(constraint)
         made = self.quietly(make)
         if not made:
             return
         rows: list[models.Model] = made
-        name = getattr(constraint, "name", None) or ", ".join(constraint)
         self.attempt(
             Probe(
                 self.release.name,

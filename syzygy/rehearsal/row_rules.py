@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import eq
 from typing import Any, TypeAlias
 
 from django.core.exceptions import FieldDoesNotExist, ValidationError
@@ -14,6 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import CheckConstraint, Q, UniqueConstraint
 from django.db.models.constants import LOOKUP_SEP
 
+from syzygy.alterations import has_db_default
 from syzygy.constraints import compared_fields, constraint_fields
 
 ModelClass: TypeAlias = type[models.Model]
@@ -42,6 +44,16 @@ class Rule:
         return not issubclass(self.owner, self.holder)
 
     @property
+    def is_check(self) -> bool:
+        """Whether it is about each row alone."""
+        return isinstance(self.constraint, CheckConstraint)
+
+    @property
+    def takes_null(self) -> bool:
+        """Whether it takes NULL for equal to NULL."""
+        return getattr(self.constraint, "nulls_distinct", None) is False
+
+    @property
     def is_plainly_unique(self) -> bool:
         """Whether no two rows may have the same values, whatever else they have."""
         return isinstance(self.constraint, UniqueConstraint) and not (
@@ -53,7 +65,7 @@ class Rule:
         """The fields that have to differ for rows to exclude each other."""
         names = [
             str(getattr(expression, "name", expression))
-            for expression, operator in self._excluding
+            for expression, operator in self.excluding
             if operator == "<>"
         ]
         return _own_names(names, self.holder, self.owner)
@@ -61,10 +73,11 @@ class Rule:
     @property
     def odd_operators(self) -> set[str]:
         """Those by which it compares rows, and by which equal values don't meet."""
-        return {operator for _, operator in self._excluding} - {"=", "&&", "<>"}
+        return {operator for _, operator in self.excluding} - {"=", "&&", "<>"}
 
     @property
-    def _excluding(self) -> list[tuple[Any, str]]:
+    def excluding(self) -> list[tuple[Any, str]]:
+        """What it compares, and by which operators, if it is an exclusion."""
         pairs = getattr(self.constraint, "expressions", ())
         return [(pair[0], pair[1]) for pair in pairs if isinstance(pair, tuple | list)]
 
@@ -92,11 +105,10 @@ class Rule:
         """Whether two rows may be there together, as far as it compares them."""
         if not self.compared:
             return True
-        if getattr(self.constraint, "nulls_distinct", None) is not False and any(
-            one.get(name) is None for name in self.compared
-        ):
+        if not self.takes_null and any(one.get(name) is None for name in self.compared):
             return True
-        if any(not _is_same(one.get(name), other.get(name)) for name in self.compared):
+        is_same = _is_same if self.excluding else eq
+        if any(not is_same(one.get(name), other.get(name)) for name in self.compared):
             return True
         return getattr(self.constraint, "condition", None) is not None and any(
             met_rule(self).holds(values, connection) for values in (one, other)
@@ -109,6 +121,17 @@ class Rule:
         """
         return not name or field.name in _own_names([name], self.holder, self.owner)
 
+    def fields_of(self, name: str) -> tuple[Any, Any]:
+        """The field that the constraint names, and the model's for that column.
+
+        ``None`` where there is none with a column, or where the model lacks it.
+        """
+        found = [*_fields([name], self.holder, resolve=False)]
+        if len(found) != 1:
+            return None, None
+        own = {_column(field): field for field in self.owner._meta.concrete_fields}
+        return found[0], own.get(_column(found[0]))
+
     def is_like(self, other: Rule) -> bool:
         """Whether it is the same constraint."""
         if self.holder is not other.holder:
@@ -119,15 +142,6 @@ class Rule:
             self.is_plainly_unique
             and other.is_plainly_unique
             and self.constraint.fields == other.constraint.fields
-        )
-
-    def lacks_values(self) -> bool:
-        """Whether what the model's rows have in some field can't be told."""
-        known = {_column(field) for field in self.owner._meta.concrete_fields}
-        return any(
-            _column(field) not in known
-            and (not field.has_db_default() or hasattr(field.db_default, "flatten"))
-            for field in _fields(constraint_fields(self.constraint), self.holder)
         )
 
     def __str__(self) -> str:
@@ -234,17 +248,27 @@ def counterparts(model: ModelClass, other: ModelClass) -> Mapping[str, Any]:
 def as_row(
     model: ModelClass, values: Mapping[str, Any], target: ModelClass | None = None
 ) -> models.Model:
-    """An unsaved row with these values; of the class of another release if asked."""
+    """An unsaved row with these values; of the class of another release if asked.
+
+    What that class alone has is left to the database.
+    """
     if target is None or issubclass(model, target):
         fields: dict[str, Any] = {name: model._meta.get_field(name) for name in values}
-        target = model
-    else:
-        fields = {
-            name: field
-            for name, field in counterparts(model, target).items()
+        return model(**{field.attname: values[name] for name, field in fields.items()})
+    known = counterparts(model, target)
+    left = {
+        field.attname: field.db_default if has_db_default(field) else None
+        for field in target._meta.concrete_fields
+        if field not in known.values() and not field.generated
+    }
+    return target(
+        **left,
+        **{
+            field.attname: values[name]
+            for name, field in known.items()
             if name in values and not field.generated
-        }
-    return target(**{field.attname: values[name] for name, field in fields.items()})
+        },
+    )
 
 
 def unharmed(connection: BaseDatabaseWrapper) -> AbstractContextManager[Any]:
@@ -288,7 +312,10 @@ def _own_names(names: Iterable[str], holder: ModelClass, owner: ModelClass) -> s
     return found
 
 
-def _fields(names: Iterable[str], model: ModelClass) -> Iterator[Any]:
+def _fields(
+    names: Iterable[str], model: ModelClass, *, resolve: bool = True
+) -> Iterator[Any]:
+    """The fields that have columns; of a generated one those that it is made of."""
     for name in names:
         if name == "pk":
             yield from model._meta.pk_fields
@@ -297,7 +324,7 @@ def _fields(names: Iterable[str], model: ModelClass) -> Iterator[Any]:
             field: Any = model._meta.get_field(name)
         except FieldDoesNotExist:
             continue
-        if field.generated:
+        if field.generated and resolve:
             # Unique as an index over the expression would be.
             sources = UniqueConstraint(field.expression, name="generated")
             yield from _fields(compared_fields(sources), model)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from django.apps.registry import Apps
-from django.db import models
+from django.db import models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.state import StateApps
 from django.db.models.fields.files import FieldFile
 
 from syzygy.constraints import constraint_fields
+from syzygy.rehearsal.constraint_values import look_alikes
 from syzygy.rehearsal.drafts import (
     Draft,
     Variant,
@@ -21,7 +23,8 @@ from syzygy.rehearsal.drafts import (
     sample_for,
     written_fields,
 )
-from syzygy.rehearsal.field_values import integer_range
+from syzygy.rehearsal.field_values import fits, integer_range
+from syzygy.rehearsal.implied import compares_as_is, is_impossible
 from syzygy.rehearsal.parents import Parents
 from syzygy.rehearsal.row_rules import (
     ModelClass,
@@ -36,7 +39,7 @@ from syzygy.rehearsal.row_rules import (
     unique_rule,
 )
 from syzygy.rehearsal.search import Search
-from syzygy.rehearsal.values import Unprobable, label_of
+from syzygy.rehearsal.values import Unprobable, how_to_teach, label_of
 
 __all__ = ["Rows", "Unprobable", "Variant"]
 
@@ -58,8 +61,8 @@ class Rows:
         self._counter = counter
         self._parents = Parents(connection, self._insert)
         self._search = Search(connection, counter, self._parents)
-        # What rows of a model can't violate by its own rules: a long search each time.
-        self._inviolable: set[tuple[ModelClass, ModelClass, str]] = set()
+        # Whether rows of a model can't violate a rule of another class.
+        self._impossible: dict[tuple[ModelClass, ModelClass, str], bool] = {}
 
     def variants(self, model: ModelClass) -> tuple[Variant, ...]:
         """The variants in which rows of the model differ."""
@@ -120,7 +123,7 @@ class Rows:
         """
         model = type(instance)
         values = values_of_row(instance)
-        return self._build(self._twin(model, values, rules_of(model), held=()))
+        return self._build(self._twin(model, values))
 
     def violating(
         self, model: ModelClass, constraint: Any, other: ModelClass
@@ -128,31 +131,33 @@ class Rows:
         """Return unsaved rows that the model allows and the other's constraint doesn't.
 
         The constraint is one of Django's kinds, or a tuple of fields that are unique
-        together. One row violates a check, two anything unique. ``None`` if the model
-        allows no such rows; raises :exc:`Unprobable` if none are known.
+        together. One row violates a check, two anything unique. ``None`` if it is
+        certain that the model allows no such rows; raises :exc:`Unprobable` if none are
+        known.
         """
         if isinstance(constraint, tuple | list):
             goal = unique_rule(constraint, other, model)
         else:
             goal = rule_for(constraint, other, model)
         if not constraint_fields(goal.constraint):
-            raise _unknown(goal, "it doesn't tell which fields it is about")
-        sign = (model, other, str(goal))
-        if not goal.fields or goal.lacks_values() or sign in self._inviolable:
+            raise _unknown(goal, "it doesn't tell which fields it is about.")
+        if not goal.fields or self._is_impossible(goal):
             return None
         if operators := goal.odd_operators:
-            raise _unknown(goal, f"it compares rows by {quoted(operators)}")
-        own = rules_of(model)
+            raise _unknown(goal, f"it compares rows by {quoted(operators)}.")
         for also in (other, None):
             with suppress(Unprobable):
-                drafts = self._violate(model, goal, also, own)
-                return [self._build(draft) for draft in drafts]
-        with suppress(Unprobable):
-            # If nothing else has to be obeyed, it can: so the model itself forbids it.
-            self._violate(model, goal, None, ())
-            self._inviolable.add(sign)
-            return None
-        raise _unknown(goal, "no values were found that do")
+                if drafts := self._violate(goal, also):
+                    return [self._build(draft) for draft in drafts]
+        teach = how_to_teach(label_of(model._meta.get_field(min(goal.fields))))
+        raise _unknown(goal, f"no values were found that do. {teach}")
+
+    def _is_impossible(self, goal: Rule) -> bool:
+        sign = (goal.owner, goal.holder, str(goal))
+        if sign not in self._impossible:
+            own = rules_of(goal.owner)
+            self._impossible[sign] = is_impossible(goal, own, self._connection)
+        return self._impossible[sign]
 
     def save(self, instance: models.Model) -> None:
         """Insert a row, and its parts in the tables of the model's parents."""
@@ -203,22 +208,29 @@ class Rows:
         self,
         model: ModelClass,
         values: RowValues,
-        own: Sequence[Rule],
-        held: Collection[str],
+        held: Collection[str] = (),
+        broken: Rule | None = None,
+        changed: RowValues | None = None,
     ) -> Draft:
+        """A row that may be there beside another one, but has in common what is held.
+
+        If some of that is ``changed``, it has these values instead.
+        """
+        own = rules_of(model)
         draft = Draft(model, Variant.DEFAULTS, None, next(self._counter), own)
-        draft.values = dict(values)
+        draft.values = values | (changed or {})
         varied = {name for rule in own for name in rule.compared} - {*held}
         locked = {field.name for field in written_fields(model)} - varied
+        settle = partial(self._search.settle, draft, apart=[values], broken=broken)
         with self._parents.making(draft):
             for field in written_fields(model):
                 if field.name in varied and values[field.name] is not None:
                     draft.values[field.name] = self._other_value(draft, field)
             try:
-                self._search.settle(draft, apart=[values], locked=locked)
+                settle(locked=locked)
             except Unprobable:
                 # A check may tie the fields that differ to those that needn't.
-                self._search.settle(draft, apart=[values], locked=held)
+                settle(locked=held)
         return draft
 
     def _other_value(self, draft: Draft, field: Any) -> Any:
@@ -228,34 +240,68 @@ class Rows:
             return self._parents.new(draft, field)
         return draft.values[field.name]
 
-    def _violate(
-        self,
-        model: ModelClass,
-        goal: Rule,
-        also: ModelClass | None,
-        own: Sequence[Rule],
-    ) -> list[Draft]:
-        """Rows that obey the model's own rules, and those of the other class."""
-        rules = own
+    def _violate(self, goal: Rule, also: ModelClass | None) -> list[Draft]:
+        """Rows that obey the model's own rules, and those of the other class.
+
+        None at all, or :exc:`Unprobable`, if no such rows are found.
+        """
+        model = goal.owner
+        rules: Sequence[Rule] = rules_of(model, also)
         if also:
-            both = rules_of(model, also)
-            rules = [rule for rule in both if not rule.is_like(goal)]
+            rules = [rule for rule in rules if not rule.is_like(goal)]
         forced = goal.compared or goal.fields
         number = next(self._counter)
         draft = self._filled(
             Draft(model, Variant.DEFAULTS, also, number, rules, forced)
         )
-        if not goal.compared:
+        if goal.is_check:
             self._search.settle(draft, broken=goal)
             return [draft]
         condition = getattr(goal.constraint, "condition", None)
-        if condition is not None:
-            self._search.settle(draft, broken=met_rule(goal))
-        twin = self._twin(model, draft.values, own, held=goal.fields)
-        for field in written_fields(model):
+        is_met = None if condition is None else met_rule(goal)
+        if is_met:
+            self._search.settle(draft, broken=is_met)
+        for changed in self._changes(goal, draft.values):
+            with suppress(Unprobable):
+                twin = self._twin(model, draft.values, goal.compared, is_met, changed)
+                self._tell_apart(goal, twin)
+                if not changed or self._exclude(goal, draft, twin):
+                    return [draft, twin]
+        if not goal.takes_null:
+            return []
+        nulls = [
+            field.name
+            for field in written_fields(model)
+            if field.name in goal.compared and draft.may_be_null(field)
+        ]
+        draft.values |= dict.fromkeys(nulls)
+        self._search.settle(draft, locked=nulls)
+        return [draft, self._twin(model, draft.values, goal.compared, is_met)]
+
+    def _changes(self, goal: Rule, values: RowValues) -> Iterator[RowValues]:
+        """What to change in a row so that it still is alike for a rule."""
+        yield {}
+        if compares_as_is(goal):
+            return
+        for field in written_fields(goal.owner):
+            if field.name in goal.compared:
+                for value in look_alikes(field, values[field.name]):
+                    if fits(field, value, self._connection):
+                        yield {field.name: value}
+
+    def _tell_apart(self, goal: Rule, twin: Draft) -> None:
+        for field in written_fields(goal.owner):
             if field.name in goal.unlike:
                 twin.values[field.name] = self._other_value(twin, field)
-        return [draft, twin]
+
+    def _exclude(self, goal: Rule, draft: Draft, twin: Draft) -> bool:
+        """Whether a rule forbids the second row if the first is there."""
+        with transaction.atomic(using=self._connection.alias):
+            try:
+                self.save(self._build(draft))
+                return not goal.holds(twin.values, self._connection)
+            finally:
+                transaction.set_rollback(True, using=self._connection.alias)
 
 
 def _unknown(goal: Rule, why: str) -> Unprobable:
@@ -264,7 +310,7 @@ def _unknown(goal: Rule, why: str) -> Unprobable:
     return Unprobable(
         min(fields, default=model),
         f"Whether rows violate {goal}, which the other release declares, is not tried: "
-        f"{why}.",
+        f"{why}",
     )
 
 

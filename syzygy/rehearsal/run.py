@@ -170,9 +170,7 @@ class _Run:
             walk.go(self._executor, back, new, old)
             findings += self._conclude(walk.moments[there:], start, back, alone)
             moments = walk.moments
-        self._not_probed += [
-            NotProbed(label, reason) for label, reason in walk.unprobable.items()
-        ]
+        self._not_probed += walk.unprobable
         return self._told(moments, findings, is_complete=walk.is_complete)
 
     def _conclude(

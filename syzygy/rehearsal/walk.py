@@ -20,7 +20,15 @@ from django.db.transaction import TransactionManagementError
 from syzygy.history import ModelKey
 from syzygy.interrupts import Terminated
 from syzygy.rehearsal.attempts import explain, routed_to
-from syzygy.rehearsal.findings import Action, Failure, Moment, Phase, Point, Probe
+from syzygy.rehearsal.findings import (
+    Action,
+    Failure,
+    Moment,
+    NotProbed,
+    Phase,
+    Point,
+    Probe,
+)
 from syzygy.rehearsal.probes import Prober
 from syzygy.rehearsal.releases import Release
 from syzygy.rehearsal.residents import Residents
@@ -71,12 +79,12 @@ class Walk:
         )
 
     @property
-    def unprobable(self) -> dict[str, str]:
-        """Why models and fields could not be tried, by their labels."""
-        found: dict[str, str] = {}
+    def unprobable(self) -> list[NotProbed]:
+        """Which models and fields could not be tried, and why."""
+        found: dict[tuple[str, str], NotProbed] = {}
         for prober in self._probers.values():
             found |= prober.unprobable
-        return found
+        return list(found.values())
 
     @property
     def stood_in(self) -> set[ModelKey]:
