@@ -112,16 +112,17 @@ class Attempts:
         if not self._is_strict:
             self._connection.check_constraints()
 
-    def together(self, do: Callable[[], object]) -> None:
+    def together(self, do: Callable[[], object], *, defers: bool = False) -> None:
         """Make attempts, and undo in the end what is done to the database.
 
-        Most of them succeed. They need savepoints, and constraints that aren't looked
-        at before each of them is over, only if one doesn't: then all are made again.
+        They may rely on it that the database ``defers`` constraints. Most of them
+        succeed. They need savepoints, and constraints that aren't looked at before each
+        of them is over, only if one doesn't: then all are made again.
         """
         before = len(self.failures)
         unprobable = dict(self.unprobable)
         try:
-            with self._rolled_back(), self._strictly():
+            with self._rolled_back(), nullcontext() if defers else self._strictly():
                 do()
         except _Stopped as stopped:
             del self.failures[before:]

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from django.db import IntegrityError, models
+from django.db.models import Case, Deferrable, Value, When
 from django.db.models.functions import Collate
 
 from syzygy.alterations import is_generated
@@ -209,6 +210,11 @@ class Prober(RowProber):
                 self.together(
                     partial(self._change_case, label, model, other, names, name)
                 )
+        if self._features.supports_deferrable_unique_constraints and other:
+            for constraint in own:
+                if getattr(constraint, "deferrable", None) and constraint not in theirs:
+                    probe = partial(self._probe_exchange, label, model, constraint)
+                    self.together(probe, defers=True)
         if not self._features.supports_update_conflicts or model._meta.parents:
             return
         known = list(conflict_targets(other)) if other else []
@@ -257,6 +263,51 @@ class Prober(RowProber):
             ),
             partial(self._save_all, rows),
         )
+
+    def _probe_exchange(self, label: str, model: ModelClass, constraint: Any) -> None:
+        """Have two rows be alike for a moment, as a deferrable constraint allows."""
+
+        def make() -> tuple[models.Model, models.Model, list[Any]] | None:
+            try:
+                return self._rows.exchanging(model, constraint)
+            except Unprobable as error:
+                self.pass_over(error, f"exchange {constraint.name}")
+                return None
+
+        made = self.quietly(make)
+        if made:
+            subject = f'exchanging what "{constraint.name}" compares'
+            self.attempt(
+                Probe(self.release.name, label, Action.UPDATE, subject),
+                partial(self._exchange, *made, constraint.deferrable),
+            )
+
+    def _exchange(
+        self,
+        one: models.Model,
+        two: models.Model,
+        fields: Sequence[Any],
+        deferrable: Deferrable,
+    ) -> None:
+        self._save_all([one, two])
+        before = {field: getattr(one, field.attname) for field in fields}
+        after = {field: getattr(two, field.attname) for field in fields}
+        if deferrable is Deferrable.IMMEDIATE:
+            # It is looked at when the statement is over.
+            values = {
+                field.name: Case(
+                    When(pk=one.pk, then=Value(after[field], field)),
+                    default=Value(before[field], field),
+                )
+                for field in fields
+            }
+            query = type(one)._base_manager.using(self.alias)
+            query.filter(pk__in=[one.pk, two.pk]).update(**values)
+            return
+        for row, values in ((one, after), (two, before)):
+            for field, value in values.items():
+                setattr(row, field.attname, value)
+            self._rows.update(row)
 
     def _change_case(
         self,

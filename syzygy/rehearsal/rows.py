@@ -152,6 +152,33 @@ class Rows:
         teach = how_to_teach(label_of(model._meta.get_field(min(goal.fields))))
         raise _unknown(goal, f"no values were found that do. {teach}")
 
+    def exchanging(
+        self, model: ModelClass, constraint: Any
+    ) -> tuple[models.Model, models.Model, list[Any]] | None:
+        """Return unsaved rows that may exchange what a constraint compares, and that.
+
+        It has to be one of the model's that lets them be alike meanwhile; ``None`` if
+        another one doesn't. Raises :exc:`Unprobable` if no such rows are known.
+        """
+        goal = rule_for(constraint, model, model)
+        own = rules_of(model)
+        if any(
+            rule.compared and rule.compared <= goal.compared
+            for rule in own
+            if not getattr(rule.constraint, "deferrable", None)
+        ):
+            return None
+        number = next(self._counter)
+        draft = self._filled(
+            Draft(model, Variant.DEFAULTS, None, number, own, goal.compared)
+        )
+        is_met = _is_met(goal)
+        if is_met:
+            self._search.settle(draft, broken=is_met)
+        twin = self._twin(model, draft.values, goal.fields - goal.compared, is_met)
+        fields = [f for f in written_fields(model) if f.name in goal.compared]
+        return self._build(draft), self._build(twin), fields
+
     def _is_impossible(self, goal: Rule) -> bool:
         sign = (goal.owner, goal.holder, str(goal))
         if sign not in self._impossible:
@@ -257,8 +284,7 @@ class Rows:
         if goal.is_check:
             self._search.settle(draft, broken=goal)
             return [draft]
-        condition = getattr(goal.constraint, "condition", None)
-        is_met = None if condition is None else met_rule(goal)
+        is_met = _is_met(goal)
         if is_met:
             self._search.settle(draft, broken=is_met)
         for changed in self._changes(goal, draft.values):
@@ -302,6 +328,12 @@ class Rows:
                 return not goal.holds(twin.values, self._connection)
             finally:
                 transaction.set_rollback(True, using=self._connection.alias)
+
+
+def _is_met(goal: Rule) -> Rule | None:
+    """What rows violate if they meet the condition of a rule, if it has one."""
+    condition = getattr(goal.constraint, "condition", None)
+    return None if condition is None else met_rule(goal)
 
 
 def _unknown(goal: Rule, why: str) -> Unprobable:

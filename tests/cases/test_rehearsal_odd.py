@@ -228,6 +228,32 @@ def kind_of_post(apps: Any = None, schema_editor: Any = None) -> Any:
     return ContentType.objects.get_for_model(ContentType)
 
 
+def exchanged(deferrable: models.Deferrable) -> models.UniqueConstraint:
+    return models.UniqueConstraint(
+        fields=["number"], name="exchanged", deferrable=deferrable
+    )
+
+
+@pytest.mark.skipif(UNDER_TEST != "postgresql", reason="Nobody else can defer it.")
+@pytest.mark.parametrize("deferrable", models.Deferrable)
+def test_values_that_rows_exchange(
+    deferrable: models.Deferrable, project: Project
+) -> None:
+    before = [NUMBERED, AddConstraint("post", exchanged(deferrable))]
+    dropped = RemoveConstraint("post", "exchanged")
+    made = AddConstraint("post", UNIQUE)
+    told = Told(rehearsed(project, before, pre(dropped, made)))
+    (finding,) = told.rehearsal.findings
+    assert (finding.release, finding.actions) == ("old", (Action.UPDATE,)), told.text
+    assert finding.severity is BREAKS
+    assert finding.culprit
+    assert finding.culprit.operation is made, told.text
+    assert "Apply it after the rollout" in finding.way_out
+    told = Told(rehearsed(project, before, pre(dropped), post(made)))
+    # An upsert of the new release has to wait for it.
+    told.no_breaks(["add-constraint"])
+
+
 def test_rows_that_are_remembered(project: Project) -> None:
     """What is rolled back isn't there any more, whoever has a key of it."""
     project.installed.append("django.contrib.contenttypes")
