@@ -13,6 +13,8 @@ from django.db.migrations import (
     RemoveConstraint,
     RemoveField,
     RenameModel,
+    RunPython,
+    RunSQL,
 )
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.fields import FieldOperation
@@ -78,15 +80,45 @@ def find_culprit(
     if best is None:
         return None
     fields = best.fields if key is None or key in best.models else ()
-    return Culprit(
-        best.step.migration,
-        best.step.stage,
-        best.step.backward,
-        best.operation,
-        best.position,
-        _worst(best, failure),
-        failure.field or ", ".join(_named(fields, failure) or fields),
-    )
+    field = failure.field or ", ".join(_named(fields, failure) or fields)
+    where = best.step.migration, best.step.stage, best.step.backward
+    if key in best.models and not any(rule.has_effect for rule in best.rules):
+        makers = _makers(best, among)
+        if not makers and any(map(_may_make, _beside(best, among))):
+            return Culprit(*where, field=field)
+        best = makers[-1] if makers else best
+        where = best.step.migration, best.step.stage, best.step.backward
+    rule = _worst(best, failure)
+    return Culprit(*where, best.operation, best.position, rule, field)
+
+
+# What SQL that makes or changes a table begins with.
+_MAKING = {"create", "alter"}
+
+
+def _makers(stated: Suspect, among: Iterable[Suspect]) -> list[Suspect]:
+    """The SQL that may do what an operation only says, the likeliest last."""
+    tables = {table.lower() for table in stated.tables}
+    found = []
+    for suspect in among:
+        words = scope.words_of(suspect.operation)
+        is_sql = not _may_make(suspect) and scope.is_opaque(suspect.operation)
+        if is_sql and tables & words and _MAKING & words:
+            found.append(suspect)
+    return _beside(stated, found) or found
+
+
+def _beside(stated: Suspect, among: Iterable[Suspect]) -> list[Suspect]:
+    migration = stated.step.migration
+    return [suspect for suspect in among if suspect.step.migration is migration]
+
+
+def _may_make(suspect: Suspect) -> bool:
+    """Whether it runs code that doesn't tell what it is about."""
+    operation = suspect.operation
+    if isinstance(operation, RunPython):
+        return operation.code is not RunPython.noop
+    return scope.is_opaque(operation) and not isinstance(operation, RunSQL)
 
 
 def may_lose_rows(suspect: Suspect) -> bool:

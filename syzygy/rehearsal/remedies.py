@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db.migrations import RemoveField
 
 from syzygy.constants import Stage
+from syzygy.rehearsal import scope
 from syzygy.rehearsal.findings import NEXT_KEY, Action, Culprit, Failure
 from syzygy.rehearsal.row_rules import forbids_null
 from syzygy.requirements import is_opaque
@@ -39,6 +40,8 @@ _MILD = {
         "constraint is added; if it tells apart what was equal, before it."
     ),
 }
+# What any release does with a table that is as it expects.
+_PLAIN = {Action.INSERT, Action.SELECT, Action.UPDATE}
 _WHEN = {Stage.PRE_DEPLOY: "before", Stage.POST_DEPLOY: "after"}
 
 
@@ -68,6 +71,11 @@ def way_out(culprit: Culprit, failure: Failure) -> str:
             "    from syzygy import Stage\n"
             f"    stage = Stage.{rule.required.name}"
         )
+    if _is_stated_apart(culprit) and failure.probe.action in _PLAIN:
+        return (
+            "Have it make of the database what its state operations say, which is what "
+            "the release looks for."
+        )
     return (
         rule.remedy
         or _MILD.get(rule.code)
@@ -75,6 +83,17 @@ def way_out(culprit: Culprit, failure: Failure) -> str:
             f'See what the rule "{rule.code}" says in the reference, and split the '
             "change so that each release finds what it needs."
         )
+    )
+
+
+def _is_stated_apart(culprit: Culprit) -> bool:
+    """Whether what is said of an operation is nothing that Django makes sure of."""
+    operation = culprit.operation
+    return bool(
+        operation
+        and getattr(operation, "state_operations", None)
+        and scope.is_opaque(operation)
+        and not (culprit.rule and culprit.rule.split)
     )
 
 

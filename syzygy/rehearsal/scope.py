@@ -54,12 +54,11 @@ def _mentioned(
     found: set[ModelKey] = set()
     for part in parts_of(operation):
         found |= _mentioned(part, app_label, releases)
+    words = words_of(operation)
     if isinstance(operation, RunSQL):
-        words = words_in(texts_in([operation.sql, operation.reverse_sql]))
         for release in releases:
             found |= _with_table_in(words, release)
     elif isinstance(operation, RunPython):
-        words = words_in(_strings(operation.code))
         for release in releases:
             for key in release.state.models:
                 if key[1] in words and (key[0] == app_label or key[0] in words):
@@ -76,6 +75,15 @@ def _with_table_in(words: Collection[str], release: Release) -> set[ModelKey]:
         if model._meta.db_table.lower() in words:
             found |= release.behind(model)
     return found
+
+
+def words_of(operation: Operation) -> set[str]:
+    """The words in the SQL of an operation, or in the texts of its code."""
+    if isinstance(operation, RunSQL):
+        return words_in(texts_in([operation.sql, operation.reverse_sql]))
+    if isinstance(operation, RunPython):
+        return words_in(_strings(operation.code))
+    return set().union(*map(words_of, parts_of(operation)))
 
 
 def words_in(texts: Iterable[str]) -> set[str]:

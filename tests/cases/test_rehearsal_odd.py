@@ -483,6 +483,39 @@ def test_table_that_is_another_one_s(project: Project) -> None:
     told.no_breaks()
 
 
+NAMELESS = RunSQL(TABLE.replace(", name varchar(20) NOT NULL", ""))
+NAMELESS_STATED = RunSQL(NAMELESS.sql, state_operations=[AUTHOR])
+NAMELESS_BY_CODE = RunPython(
+    lambda apps, editor: editor.execute(NAMELESS.sql),
+    atomic=False,  # MariaDB commits it.
+)
+
+
+@pytest.mark.skipif(UNDER_TEST != "sqlite", reason="It is the same everywhere.")
+@pytest.mark.parametrize(
+    ("steps", "operation", "word"),
+    [
+        ([auto(NAMELESS, stated(AUTHOR))], NAMELESS, "Find out"),
+        ([auto(NAMELESS), auto(RunSQL("SELECT 1"), stated(AUTHOR))], NAMELESS, ""),
+        ([auto(NAMELESS_STATED)], NAMELESS_STATED, "what its state operations say"),
+        ([auto(NAMELESS_BY_CODE, stated(AUTHOR))], None, "Find out"),
+    ],
+    ids=["beside", "before", "in one", "code"],
+)
+def test_table_that_is_made_otherwise_than_stated(
+    steps: list[Deployed], operation: Operation | None, word: str, project: Project
+) -> None:
+    """What only says how the table is can't be to blame."""
+    told = Told(rehearsed(project, [POST], *steps))
+    breaks = of(told.rehearsal, BREAKS)
+    assert {f.model for f in breaks} == {"blog.Author"}, told.text
+    for finding in breaks:
+        assert finding.culprit
+        assert finding.culprit.migration.name == "0002_next"
+        assert finding.culprit.operation is operation, told.text
+        assert word in finding.way_out
+
+
 class Softly:
     """Overrides what models have, with fewer arguments; nothing of it is run."""
 
