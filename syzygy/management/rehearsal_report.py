@@ -55,7 +55,8 @@ def sentence(finding: Finding) -> str:
     """Who can't do what, or what happened, as a sentence without its full stop."""
     where = f"{finding.model}.{finding.field}" if finding.field else finding.model
     if Action.MIGRATE in finding.actions:
-        return "the migration fails"
+        what = "can't be applied" if finding.is_refused else "fails"
+        return f"the migration {what}"
     if Action.KEEP in finding.actions:
         return f"rows of the {finding.release} release are lost or changed in {where}"
     if "NULL" in finding.subjects:

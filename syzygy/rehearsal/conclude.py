@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from django.db.migrations import Migration
@@ -147,9 +148,11 @@ def _culprit(
     if failure.probe.action is Action.MIGRATE and migration:
         among = [suspect for suspect in among if suspect.step.migration is migration]
         raised = [s for s in among if s.operation is failure.operation]
-        return find_culprit(failure, None, raised or among) or Culprit(
+        culprit = find_culprit(failure, None, raised or among) or Culprit(
             migration, moment.point.stage, moment.point.backward
         )
+        # No rule is about that.
+        return replace(culprit, rule=None) if failure.is_refused else culprit
     if failure.probe.subject == NULL:
         return find_culprit(failure, _key(failure), among)
     if failure.probe.action is Action.KEEP:
@@ -204,6 +207,7 @@ def _finding(group: Sequence[tuple[Moment, Failure, Culprit | None]]) -> Finding
         error=failure.error,
         culprit=culprit,
         way_out=way_out(culprit, failure) if culprit else "",
+        is_refused=failure.is_refused,
     )
 
 

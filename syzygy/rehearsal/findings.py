@@ -68,8 +68,9 @@ class Probe:
 class Failure:
     """A probe that went wrong, by an exception or by what it observed.
 
-    ``operation`` is what raised it, if it was part of a migration; ``migration`` is
-    what is known to be to blame.
+    ``operation`` is what raised it, if it was part of a migration; ``is_refused`` says
+    that this can't be applied, whatever is in the tables; ``migration`` is what is
+    known to be to blame.
     """
 
     probe: Probe
@@ -78,6 +79,7 @@ class Failure:
     field: str = ""
     operation: Operation | None = None
     migration: Migration | None = None
+    is_refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,7 @@ class Finding:
     error: str
     culprit: Culprit | None
     way_out: str
+    is_refused: bool = False
 
     @property
     def phase(self) -> Phase:

@@ -49,7 +49,7 @@ def way_out(culprit: Culprit, failure: Failure) -> str:
     """What to do about what an operation breaks, in a sentence or two."""
     rule = culprit.rule
     if failure.probe.action is Action.MIGRATE:
-        return _mend(culprit)
+        return _mend(culprit, failure)
     if failure.probe.action is Action.KEEP and isinstance(
         culprit.operation, RemoveField
     ):
@@ -86,24 +86,32 @@ def way_out(culprit: Culprit, failure: Failure) -> str:
     )
 
 
+def _runs_code(culprit: Culprit) -> bool:
+    return culprit.operation is not None and scope.is_opaque(culprit.operation)
+
+
 def _is_stated_apart(culprit: Culprit) -> bool:
     """Whether what is said of an operation is nothing that Django makes sure of."""
-    operation = culprit.operation
     return bool(
-        operation
-        and getattr(operation, "state_operations", None)
-        and scope.is_opaque(operation)
+        getattr(culprit.operation, "state_operations", None)
+        and _runs_code(culprit)
         and not (culprit.rule and culprit.rule.split)
     )
 
 
-def _mend(culprit: Culprit) -> str:
+def _mend(culprit: Culprit, failure: Failure) -> str:
     """What to do about a migration that fails, whatever its stage is."""
     rule = culprit.rule
     if culprit.backward and culprit.operation and not culprit.operation.reversible:
         return (
             'Say how it is undone, with its "reverse_code" or "reverse_sql", be that '
             "nothing (RunPython.noop, RunSQL.noop)."
+        )
+    if failure.is_refused:
+        what = "what its code asks for" if _runs_code(culprit) else "the operation"
+        return (
+            f"Mend {what}: it has to fit the models as the migrations before it leave "
+            "them, which may have other fields than they have in the end."
         )
     if culprit.backward and rule is DROP_NOT_NULL:
         return (

@@ -144,6 +144,8 @@ class _Run:
             new = Release(NEW, state_after(start, steps), self._options.alias)
             for release in (old, new):
                 release.apps.check_models_ready()
+        except SchemaError:
+            raise
         except Exception as error:
             raise SchemaError(
                 f"The migrations don't make models together: {explain(error)}"

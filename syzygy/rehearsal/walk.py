@@ -8,8 +8,11 @@ from itertools import count
 from traceback import walk_tb
 from typing import Any
 
+from django.core.exceptions import FieldDoesNotExist, FieldError
+from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
+from django.db.migrations.exceptions import IrreversibleError
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.recorder import MigrationRecorder
@@ -35,7 +38,8 @@ from syzygy.rehearsal.residents import Residents
 from syzygy.rehearsal.rows import Rows
 from syzygy.rehearsal.scope import is_opaque
 from syzygy.rehearsal.sequences import Sequences
-from syzygy.rehearsal.standins import StandIns
+from syzygy.rehearsal.standins import SchemaError, StandIns
+from syzygy.stages import describe
 from syzygy.staging import Step
 
 
@@ -151,10 +155,12 @@ class Walk:
         except Terminated:
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raises
+            cause, operation = _origin(error), _raised_by(error)
             failure = Failure(
                 Probe("", "", Action.MIGRATE, ""),
-                explain(_origin(error)),
-                operation=_raised_by(error),
+                explain(cause),
+                operation=operation,
+                is_refused=_is_refusal(cause, operation),
             )
             self.moments.append(Moment(point, [failure]))
             self.is_complete = False
@@ -229,10 +235,22 @@ class _Listener:
 
 
 def state_after(state: ProjectState, steps: Sequence[Step]) -> ProjectState:
-    """The state to which the steps of a deployment lead, as code has its models."""
+    """The state to which the steps of a deployment lead, as code has its models.
+
+    Raises :class:`SchemaError` for a migration that can't be applied to the state.
+    """
     state = state.clone()
     for step in steps:
-        state = step.migration.mutate_state(state, preserve=False)
+        try:
+            state = step.migration.mutate_state(state, preserve=False)
+        except Exception as error:
+            operation = _raised_by(error)
+            what = f'"{describe(operation)}" of the migration' if operation else ""
+            raise SchemaError(
+                f'{what or "The migration"} "{step.migration}" can\'t be applied: '
+                f"{explain(error)}. Mend it: it has to fit the models as the "
+                "migrations before it leave them."
+            ) from error
     for key, model in state.models.items():
         state.models[key] = _without_dangling(model)
     return state
@@ -268,9 +286,23 @@ def _origin(error: BaseException) -> BaseException:
     return error
 
 
+def _is_refusal(error: BaseException, operation: Operation | None) -> bool:
+    """Whether it isn't the database that minds, nor what code makes of the rows."""
+    if operation is None or isinstance(error, Error | IrreversibleError):
+        return False
+    if is_opaque(operation):
+        # Of apps.get_model(), too; a KeyError may be about anything.
+        is_lookup = type(error) is LookupError
+        return is_lookup or isinstance(error, FieldError | FieldDoesNotExist)
+    return True
+
+
 def _raised_by(error: BaseException) -> Operation | None:
     """The operation that was at it, if any was: the frames of Django's loops tell."""
-    loops = {Migration.apply.__code__, Migration.unapply.__code__}
+    loops = {
+        method.__code__
+        for method in (Migration.apply, Migration.unapply, Migration.mutate_state)
+    }
     for frame, _ in walk_tb(error.__traceback__):
         if frame.f_code in loops:
             operation: Operation | None = frame.f_locals.get("operation")

@@ -16,6 +16,7 @@ from django.db import models
 from django.db.migrations import (
     AddConstraint,
     AddField,
+    AddIndex,
     AlterField,
     AlterModelTable,
     AlterOrderWithRespectTo,
@@ -117,6 +118,38 @@ def test_migration_that_fails(stage: Stage, project: Project) -> None:
     assert failed[0].culprit
     assert failed[0].culprit.operation is operation
     assert failed[0].culprit.position == 1
+
+
+def ask(apps: Any, schema_editor: Any) -> None:
+    rows = apps.get_model("blog", "Post").objects.using(schema_editor.connection.alias)
+    rows.filter(nothing=1)
+
+
+@pytest.mark.skipif(UNDER_TEST != "sqlite", reason="It isn't asked.")
+@pytest.mark.parametrize(
+    ("operation", "error", "word"),
+    [
+        (
+            AddIndex("post", models.Index(fields=["nothing"], name="index")),
+            "FieldDoesNotExist",
+            "the operation",
+        ),
+        (RunPython(ask, RunPython.noop), "FieldError", "what its code asks for"),
+    ],
+    ids=["operation", "code"],
+)
+def test_migration_that_django_refuses(
+    operation: Operation, error: str, word: str, project: Project
+) -> None:
+    """What the operation would do to the releases is no matter then."""
+    told = Told(rehearsed(project, [POST], pre(operation)))
+    (finding,) = told.rehearsal.findings
+    assert finding.error.startswith(error)
+    assert finding.culprit
+    assert finding.culprit.operation is operation
+    assert finding.culprit.rule is None
+    assert f"Mend {word}" in finding.way_out
+    assert "the migration can't be applied" in told.text
 
 
 def test_what_is_known_before_a_migration_fails_is_told(project: Project) -> None:
