@@ -71,7 +71,8 @@ class Attempts:
                 if probe.action is not Action.SELECT:
                     self.check()
         except Unprobable as error:
-            self.pass_over(error)
+            is_upsert = probe.action is Action.UPSERT
+            self.pass_over(error, probe.subject if is_upsert else "")
         except Exception as error:
             is_mild = mild is not None and isinstance(error, mild)
             severity = Severity.HAZARD if is_mild else Severity.BREAKS

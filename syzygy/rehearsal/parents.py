@@ -29,6 +29,8 @@ class Parents:
         self._insert = insert
         # The rows in the making, each for the one before.
         self._drafts: list[Draft] = []
+        # What is already referred to by keys: of which model, in which field.
+        self._awaited: set[tuple[ModelClass, str, Any]] = set()
 
     @contextmanager
     def making(self, draft: Draft) -> Iterator[None]:
@@ -38,6 +40,17 @@ class Parents:
             yield
         finally:
             self._drafts.pop()
+
+    def awaits(self, row: models.Model) -> bool:
+        """Whether something refers to a row before it is saved, so that it has to be.
+
+        That is so if they need each other.
+        """
+        fields: dict[str, Any] = {each.name: each for each in row._meta.concrete_fields}
+        return any(
+            isinstance(row, model) and getattr(row, fields[name].attname) == value
+            for model, name, value in self._awaited
+        )
 
     def fill(self, draft: Draft) -> None:
         """Give each foreign key the value that the variant asks for."""
@@ -110,7 +123,10 @@ class Parents:
             self._connection.features.can_defer_constraint_checks
             and self._connection.in_atomic_block
         ):
-            return self._key_of(first, field)
+            key = self._key_of(first, field)
+            if first is not draft:
+                self._awaited.add((first.model, field.target_field.name, key))
+            return key
         raise Unprobable(
             label_of(field),
             f'A row needs one of "{target._meta.label}", which needs such a row in '

@@ -26,7 +26,7 @@ from syzygy.rehearsal.findings import (
 from syzygy.rehearsal.releases import ModelClass
 from syzygy.rehearsal.residents import Resident, Residents
 from syzygy.rehearsal.row_probes import RowProber, writable
-from syzygy.rehearsal.row_rules import counterparts
+from syzygy.rehearsal.row_rules import counterparts, quoted
 from syzygy.rehearsal.rows import Variant
 from syzygy.rehearsal.uniques import conflict_targets, constraints_of, upsert_targets
 from syzygy.rehearsal.values import Unprobable
@@ -346,6 +346,12 @@ class Prober(RowProber):
     def _upsert(self, row: models.Model, names: tuple[str, ...]) -> None:
         model = type(row)
         twin = self._twin(row, names)
+        if self._rows.is_awaited(twin):
+            raise Unprobable(
+                model._meta.label,
+                f"Upserts on {quoted(names)} are not tried: what such a row refers to "
+                "refers to it in turn, but it is never inserted.",
+            )
         fields: list[Any] = [model._meta.get_field(name) for name in names]
         if model._meta.order_with_respect_to:
             # Which bulk_create() leaves to its caller on some versions of Django.

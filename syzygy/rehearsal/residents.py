@@ -261,6 +261,7 @@ def spare_computed(row: Any, other: ModelClass, rows: Rows) -> None:
     model = type(row)
     if names := _computed(other) - _computed(model):
         plain = rows.make(model, Variant.DEFAULTS)
+        rows.settle(plain)
         for field in model._meta.concrete_fields:
             if field.name in names and not field.unique:
                 setattr(row, field.attname, getattr(plain, field.attname))

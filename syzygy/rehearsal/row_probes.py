@@ -101,9 +101,14 @@ class RowProber(Attempts):
         # Which of its references are set may be a matter of constraints.
         row = self._made(model, Variant.WIDEST)
         if getattr(row, field.attname) is None:
+            self._rows.settle(row)
             return None
         referred = self._rows.make(target, Variant.DEFAULTS)
-        if not isinstance(field.target_field, models.AutoField):
+        is_open = getattr(referred, field.target_field.attname) is None
+        if not (is_open and isinstance(field.target_field, models.AutoField)):
+            # It needs the key that it has, as something refers to it, be it itself.
+            self._rows.settle(row)
+            self._rows.settle(referred)
             return None
         setattr(referred, field.target_field.attname, _FIRST_KEY + next(self._keys))
         self._rows.save(referred)
@@ -147,6 +152,7 @@ class RowProber(Attempts):
     def _update(self, row: models.Model) -> None:
         model = type(row)
         wide = self._made(model, Variant.WIDEST)
+        self._rows.settle(wide)
         unique = {name for names in conflict_targets(model) for name in names}
         values = {
             field.name: getattr(wide, field.attname)

@@ -196,6 +196,15 @@ class Rows:
         """Save a row that is there."""
         models.Model.save(instance, force_update=True, using=self._connection.alias)
 
+    def is_awaited(self, instance: models.Model) -> bool:
+        """Whether rows refer to one that may not be saved yet, and has to be."""
+        return self._parents.awaits(instance)
+
+    def settle(self, instance: models.Model) -> None:
+        """Insert a row that nobody else will if there are rows that refer to it."""
+        if self.is_awaited(instance):
+            self.save(instance)
+
     def least(self, model: ModelClass, also: ModelClass | None) -> dict[str, int]:
         """The negative integers that fields take at the least, by name.
 
