@@ -589,10 +589,12 @@ class Odd(models.BaseConstraint):
 
 
 def test_constraint_that_nobody_knows_how_to_violate(project: Project) -> None:
-    step = post(AddConstraint("post", Odd(name="odd")))
+    names = ("odd", "even")
+    step = post(*(AddConstraint("post", Odd(name=name)) for name in names))
     told = Told(rehearsed(project, [POST], step))
     told.no_breaks(not_probed=["Post"])
-    assert '"odd"' in told.text
+    # Each of them, not only the last one.
+    assert all(f'"{name}"' in told.text for name in names)
 
 
 STATED = [
