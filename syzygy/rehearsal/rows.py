@@ -330,11 +330,15 @@ class Rows:
                 twin.values[field.name] = self._other_value(twin, field)
 
     def _exclude(self, goal: Rule, draft: Draft, twin: Draft) -> bool:
-        """Whether a rule forbids the second row if the first is there."""
+        """Whether a rule, but none of the model, forbids a row beside another one."""
         with transaction.atomic(using=self._connection.alias):
             try:
                 self.save(self._build(draft))
-                return not goal.holds(twin.values, self._connection)
+                if goal.holds(twin.values, self._connection):
+                    return False
+                # As the database compares, by a collation, say.
+                compared = [rule for rule in twin.rules if rule.compared]
+                return all(r.holds(twin.values, self._connection) for r in compared)
             finally:
                 transaction.set_rollback(True, using=self._connection.alias)
 

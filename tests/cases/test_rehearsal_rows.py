@@ -641,6 +641,16 @@ def test_rows_that_differ_for_what_is_unique_already(name: str) -> None:
             world.rows.save(second)
 
 
+@pytest.mark.skipif(UNDER_TEST != "sqlite", reason="Others have other collations.")
+def test_what_the_model_compares_in_any_case_itself() -> None:
+    title = CharField(max_length=9, unique=True, db_collation="nocase")
+    with tables(book(b=title)) as world:
+        other = book(unique_lower("b"), b=title.clone())
+        # Not "a" beside "A", which the model doesn't allow, either.
+        with pytest.raises(Unprobable):
+            violating(world, None, other)
+
+
 def test_a_new_field_that_the_model_leaves_empty() -> None:
     options = checked(Q(c__isnull=False) | ~Q(a="x"))
     fields: dict[str, Any] = {"a": CharField(max_length=9)}
