@@ -151,8 +151,7 @@ def _culprit(
         culprit = find_culprit(failure, None, raised or among) or Culprit(
             migration, moment.point.stage, moment.point.backward
         )
-        # No rule is about that.
-        return replace(culprit, rule=None) if failure.is_refused else culprit
+        return _without_rule(culprit) if failure.is_refused else culprit
     if failure.probe.subject == NULL:
         return find_culprit(failure, _key(failure), among)
     if failure.probe.action is Action.KEEP:
@@ -167,6 +166,15 @@ def _culprit(
         if near or failure.probe.action is not Action.KEEP:
             among = near
     return find_culprit(failure, _key(failure), among)
+
+
+def _without_rule(culprit: Culprit) -> Culprit:
+    """The culprit, whose rule isn't about that Django refuses it.
+
+    Unless it is never to be done, as altering a generated field isn't.
+    """
+    is_never = culprit.rule and not culprit.rule.stageable
+    return culprit if is_never else replace(culprit, rule=None)
 
 
 def _mended_by(

@@ -107,7 +107,7 @@ def _mend(culprit: Culprit, failure: Failure) -> str:
             'Say how it is undone, with its "reverse_code" or "reverse_sql", be that '
             "nothing (RunPython.noop, RunSQL.noop)."
         )
-    if failure.is_refused:
+    if failure.is_refused and rule is None:
         what = "what its code asks for" if _runs_code(culprit) else "the operation"
         return (
             f"Mend {what}: it has to fit the models as the migrations before it leave "
