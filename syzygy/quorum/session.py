@@ -31,6 +31,8 @@ GLANCE, GLANCE_LATER = 10.0, 30.0
 ECHO = 3.0
 # So often at least the heart beats in a lease.
 BEATS = 4
+# So many of those who came are named.
+NAMED = 10
 # Seconds that a party takes to say that it goes.
 FAREWELL = 2.0
 
@@ -398,17 +400,15 @@ class Session:
 
 def _here(present: list[Record]) -> str:
     me, *others = present
-    return f"{_and([f'{me} (this one)', *map(str, others)])} came."
+    names = [f"{me} (this one)", *map(str, others)]
+    if len(names) > NAMED:
+        names[NAMED - 1 :] = [f"{len(names) - NAMED + 1} more"]
+    return f"{_capitalized(', '.join(names))} came."
 
 
 def _joined(text: str, more: str) -> str:
     """Sentences, of which the second may be none."""
     return f"{sentence(text)} {sentence(more)}" if more else text
-
-
-def _and(names: list[str]) -> str:
-    text = ", ".join(names)
-    return _capitalized(text)
 
 
 def _capitalized(text: str) -> str:

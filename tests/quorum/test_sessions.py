@@ -396,3 +396,16 @@ def test_what_it_waits_for_is_said_once_and_when_it_changes(theatre: Theatre) ->
         "Waiting for 1 of 3 parties",
     ]
     assert "process 1" in waiting[1]
+
+
+@pytest.mark.parametrize(("others", "rest"), [(9, " came."), (10, ", 2 more came.")])
+def test_not_all_of_many_are_named(theatre: Theatre, others: int, rest: str) -> None:
+    stage = theatre.open()
+    (first,) = stage.start(1, size=12)
+    for _ in range(others):
+        stage.start(1, size=12)
+    stage.play()
+    assert first.result == "timeout"
+    assert f"Only {others + 1} of 12 parties came" in first.reason
+    assert first.reason.endswith(rest)
+    assert len(first.reason.split(",")) == 10
