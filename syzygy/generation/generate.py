@@ -16,7 +16,6 @@ from django.db.migrations import (
     AlterField,
     AlterModelManagers,
     AlterModelOptions,
-    AlterModelTable,
     Migration,
 )
 from django.db.migrations.graph import MigrationGraph
@@ -25,7 +24,7 @@ from django.db.migrations.state import ProjectState
 from django.db.migrations.utils import resolve_relation
 
 from syzygy.constants import Stage
-from syzygy.generation import ways
+from syzygy.generation import managing, ways
 from syzygy.generation.errors import Refused
 from syzygy.generation.questions import Settled
 from syzygy.generation.refusals import refusals
@@ -65,16 +64,20 @@ def generate(task: Task) -> Changes:
     Raises :class:`Refused` for changes that no order makes safe, unless somebody who
     is there insists on them.
     """
-    start = Start(task)
+    switched = managing.switched(task)
+    start = Start(task, switched)
     task = task._replace(plain=start.plain)
     history = history_of(copied(start.state))
     renamed = task.questions.renamed_models
-    problems = refusals(in_order(task.plain), history, renamed)
+    problems = [
+        *managing.refusals(task, switched),
+        *refusals(in_order(task.plain), history, renamed),
+    ]
     told = {each.subject for each in problems} - {()}
     doubts = [each for each in _doubts(task) if not _is_told(each, told, task)]
     problems = [*doubts, *problems]
     if problems:
-        return _insisted(task, problems)
+        return _insisted(task, start, problems)
     halves = _Halves(task, start, Renamed(task, start))
     written = halves.write(held=())
     if quiet := halves.quiet():
@@ -172,12 +175,8 @@ class _Halves:
 
     def _extras(self, middle: Window) -> Extras:
         models = self._goal.models
-        tables: list[tuple[ModelKey, Operation]] = [
-            (key, AlterModelTable(self._task.before.models[key].name, table))
-            for key, table in self._start.pins.items()
-        ]
         return Extras(
-            first=_by_app([*tables, *self._start.joins]),
+            first=_by_app(self._start.first),
             last=_by_app(
                 (key, SetOrderDefault(models[key].name)) for key in middle.unordered
             ),
@@ -294,16 +293,22 @@ def _is_told(doubt: Refusal, told: Collection[tuple[str, ...]], task: Task) -> b
     )
 
 
-def _insisted(task: Task, problems: list[Refusal]) -> Changes:
+def _insisted(task: Task, start: Start, problems: list[Refusal]) -> Changes:
     """What Django would write, if somebody insists on each of the problems."""
     questions = task.questions
     if not questions.may_insist(problems):
         raise Refused(problems)
     if not all(map(questions.insist, problems)):
         raise Refused(problems, is_told=True)
+    plain = task.plain
+    if start.first:
+        extras = Extras(first=_by_app(start.first))
+        states = (copied(start.state), copied(task.after))
+        found = task.detect(states, task.graph, questions, extras)
+        plain = {label: found[label] for label in found if label in plain}
     labels = {each.app_label for each in problems}
-    for label in labels & task.plain.keys():
-        for migration in task.plain[label]:
+    for label in labels & plain.keys():
+        for migration in plain[label]:
             vars(migration)["stage"] = Stage.POST_DEPLOY
             comment(migration, _UNSAFE)
-    return task.plain
+    return plain

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 
 from django.db.migrations import (
     AddField,
     AlterField,
+    AlterModelTable,
     RenameField,
     RenameModel,
     SeparateDatabaseAndState,
@@ -14,6 +16,7 @@ from django.db.migrations import (
 from django.db.migrations.operations.base import Operation
 
 from syzygy.alterations import has_join_table
+from syzygy.generation.managing import taken_over
 from syzygy.generation.states import copied, in_order
 from syzygy.generation.task import Extras, Task
 from syzygy.generation.window import FieldKey
@@ -24,28 +27,33 @@ class Start:
     """The old models, with the tables that are kept by what is renamed.
 
     Left alone, Django would rename the table of a model, and then rename it back. A
-    many-to-many field that keeps its join table would be another field to it; such
-    ``joins`` are what is done to the state for them.
+    many-to-many field that keeps its join table would be another field to it, and of
+    models that become managed it would compare nothing. So ``first`` something is done
+    to the state.
     """
 
-    def __init__(self, task: Task) -> None:
-        self.pins = _pins(task)
-        self.joins = _joins(task)
+    def __init__(self, task: Task, switched: Collection[ModelKey] = ()) -> None:
+        self.first: list[tuple[ModelKey, Operation]] = [
+            *(
+                (key, AlterModelTable(task.before.models[key].name, table))
+                for key, table in _pins(task).items()
+            ),
+            *_joins(task),
+            *taken_over(task, switched),
+        ]
         self.state = copied(task.before)
         self.plain = task.plain
-        if not (self.pins or self.joins):
+        if not self.first:
             return
-        for key, table in self.pins.items():
-            self.state.models[key].options["db_table"] = table
-        for (label, _), operation in self.joins:
+        for (label, _), operation in self.first:
             operation.state_forwards(label, self.state)
         states = (copied(self.state), copied(task.after))
         plain = task.detect(states, task.graph, task.questions, Extras())
-        joined = {label for (label, _), _ in self.joins}
+        started = {label for (label, _), _ in self.first}
         self.plain = {
             label: plain.get(label, [])
             for label in task.plain
-            if label in plain or label in joined
+            if label in plain or label in started
         }
 
 
