@@ -7,10 +7,14 @@ from typing import Any
 import pytest
 from django.db import models
 
+from syzygy.autodetector import MigrationAutodetector
+from syzygy.generation.errors import Refused
 from tests.cases.test_makemigrations_rolling import AUTHOR, many, number, text, to
 from tests.generation_helpers import (
+    Asked,
     applied,
     drift,
+    existing,
     generated,
     refused,
     state,
@@ -122,3 +126,102 @@ def test_what_is_harmless_stays_so_though_somebody_insists(
     new = state([AUTHOR, after, table("Other", a=number())])
     (migration,) = generated(old, new, Answering(3))
     assert not drift(applied(old, [migration]), new)
+
+
+# Tables that change hands
+
+LINK = {"post": to("post"), "author": to("author")}
+TAKEN: list[Any] = [
+    (
+        "join tables",
+        [post(a=many("author")), table("Other")],
+        [post(), table("Other", b=many("author", db_table="blog_post_a"))],
+        'Having "blog.Other.b" take the table "blog_post_a" of "blog.Post.a"',
+        "    b = models.ManyToManyField(related_name='+', to='blog.author')",
+    ),
+    (
+        "a model that comes",
+        [post(a=many("author"))],
+        [
+            post(b=many("author", through="blog.Link")),
+            table("Link", {"db_table": "blog_post_a"}, **LINK),
+        ],
+        'Having "blog.Link" take the table "blog_post_a" of "blog.Post.a"',
+        '        db_table = "blog_link"',
+    ),
+    (
+        "a model that goes",
+        [post(b=many("author", through="blog.Link")), table("Link", **LINK)],
+        [post(a=many("author", db_table="blog_link"))],
+        'Having "blog.Post.a" take the table "blog_link" of "blog.Link"',
+        '"blog.Link" and its table are gone',
+    ),
+    (
+        "a model that goes with its join table",
+        [post(a=many("author"))],
+        [table("Other", b=many("author", db_table="blog_post_a"))],
+        'Having "blog.Other.b" take the table "blog_post_a" of "blog.Post.a"',
+        "in a later release",
+    ),
+    (
+        "an unmanaged model that comes",
+        [post(a=many("author"))],
+        [post(), table("Link", {**UNMANAGED, "db_table": "blog_post_a"}, **LINK)],
+        'Having "blog.Link" take the table "blog_post_a" of "blog.Post.a"',
+        "SeparateDatabaseAndState",
+    ),
+    (
+        "an unmanaged model that goes",
+        [post(), table("Old", {**UNMANAGED, "db_table": "legacy"}, a=text())],
+        [post(), table("New", {"db_table": "legacy"}, a=text())],
+        'Having "blog.New" take the table "legacy" of "blog.Old"',
+        "SeparateDatabaseAndState",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem", "way"),
+    [pytest.param(*each[1:], id=each[0]) for each in TAKEN],
+)
+def test_a_table_that_changes_hands(
+    before: Any, after: Any, problem: str, way: str
+) -> None:
+    message = refused([AUTHOR, *before], [AUTHOR, *after])
+    assert message.startswith(f"{problem} is unsafe")
+    assert way in message
+    assert "\n\n" not in message
+
+
+def test_a_table_of_an_app_of_which_nothing_is_written() -> None:
+    old = state([AUTHOR, post()])
+    table("Other", a=many("author")).state_forwards("shop", old)
+    new = state([AUTHOR, post(a=many("author", db_table="shop_other_a"))])
+    table("Other").state_forwards("shop", new)
+    detector = MigrationAutodetector(old, new, Asked())
+    with pytest.raises(Refused, match=r'table "shop_other_a" of "shop\.Other\.a"'):
+        detector.changes(existing("blog", "shop"), {"blog"})
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        # It has had the same name all along.
+        (
+            [post(), table("Link", {**UNMANAGED, "db_table": "blog_post_a"})],
+            [
+                post(a=many("author")),
+                table("Link", {**UNMANAGED, "db_table": "blog_post_a"}),
+            ],
+        ),
+        # No migration has anything to do with it.
+        (
+            [post(), table("Old", {**UNMANAGED, "db_table": "legacy"})],
+            [post(), table("New", {**UNMANAGED, "db_table": "legacy"})],
+        ),
+        # What keeps it is what it was.
+        ([post()], [table("Article", {"db_table": "blog_post"}, title=text())]),
+    ],
+)
+def test_a_table_that_does_not(before: Any, after: Any) -> None:
+    assert not refused([AUTHOR, *before], [AUTHOR, *after])

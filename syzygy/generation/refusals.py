@@ -5,7 +5,6 @@ Pure: told from the operations that Django would write and the state before them
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -13,7 +12,6 @@ from django.db.migrations import (
     AddField,
     AlterField,
     AlterModelTable,
-    CreateModel,
     DeleteModel,
     Migration,
     RemoveField,
@@ -23,8 +21,14 @@ from django.db.migrations import (
 from django.db.migrations.operations.base import Operation
 
 from syzygy import rules
-from syzygy.alterations import has_join_table
 from syzygy.generation.fields import changed
+from syzygy.generation.moves import (
+    another_place,
+    moved_models,
+    name_of,
+    renamed_models,
+)
+from syzygy.generation.tables import join_table, owners, taken
 from syzygy.generation.ways import (
     LATER,
     Refusal,
@@ -56,10 +60,11 @@ def refusals(
     ``renamed`` are no concern of this, nor is what refers to them.
     """
     migrations = list(migrations)
+    tables = owners(history)
     gone = _deleted(migrations)
     history.origin, history.unseen = _CREATED, (_CREATED,)
-    moved = list(_moved(migrations, history))
-    found = [_another_place(old, new, name, history) for old, new, name in moved]
+    moved = list(moved_models(migrations, history))
+    found = [another_place(old, new, name, history) for old, new, name in moved]
     renamed = {**renamed, **{old: new for old, new, _ in moved}}
     for migration in migrations:
         app_label = migration.app_label
@@ -84,11 +89,12 @@ def refusals(
             elif never := _unstageable(reasons):
                 link = links.get(getattr(operation, "model_name_lower", ""))
                 if link and never.why == rules.CHANGE_PRIMARY_KEY.why:
-                    model = _name(history, (app_label, link.model_name_lower))
+                    model = name_of(history, (app_label, link.model_name_lower))
                     found.append(parent(app_label, model, link.name, link.field))
                 else:
                     found += _explain(operation, app_label, history, never)
             history.advance(operation, app_label)
+    found += taken(tables, owners(history), renamed | renamed_models(migrations))
     return list(dict.fromkeys(found))
 
 
@@ -196,7 +202,7 @@ def _renamed_and_changed(
         yield Refusal(
             app_label,
             f'Renaming the field "{operation.name}" of "{app_label}.'
-            f'{_name(history, key)}" to "{new}" and changing it at once is unsafe: '
+            f'{name_of(history, key)}" to "{new}" and changing it at once is unsafe: '
             "it is taken for another field, and two can't share a column.",
             (
                 (
@@ -219,7 +225,7 @@ def _same_join_table(
         own_table.db_table = None
         yield Refusal(
             app_label,
-            f'Having "{new[0]}" of "{app_label}.{_name(history, key)}" take the join '
+            f'Having "{new[0]}" of "{app_label}.{name_of(history, key)}" take the join '
             f'table of "{operation.name}" is unsafe: it is taken for another field, '
             "and two can't share a table.",
             (
@@ -237,9 +243,7 @@ def _place(table: str, name: str, field: AnyField) -> str | None:
     """The column, or the join table, of a field of the model that has that table."""
     if not field.many_to_many:
         return field.db_column or old_column(name, field)
-    if not has_join_table(field):
-        return None
-    return field.db_table or f"{table}_{name}"
+    return join_table(table, name, field)
 
 
 def _explain(
@@ -253,7 +257,7 @@ def _explain(
             field.name = operation.new_name
             yield rename_field(
                 app_label,
-                _name(history, key),
+                name_of(history, key),
                 history.table(key),
                 operation.old_name,
                 field,
@@ -262,7 +266,7 @@ def _explain(
         yield _renamed_model(operation, app_label, history, rule)
     elif isinstance(operation, AlterModelTable):
         key = (app_label, operation.name_lower)
-        yield _altered_table(key, _name(history, key), history, operation, rule)
+        yield _altered_table(key, name_of(history, key), history, operation, rule)
     elif isinstance(operation, AlterField):
         new = (operation.field, rule.why)
         yield from _new_field(operation, app_label, history, new)
@@ -346,11 +350,11 @@ def _new_field(
             )
         )
     else:
-        model = _name(history, key)
+        model = name_of(history, key)
         ways.append(new_model(model, f"New{model}"))
     yield Refusal(
         app_label,
-        f'{what} the field "{name}" of "{app_label}.{_name(history, key)}" like that '
+        f'{what} the field "{name}" of "{app_label}.{name_of(history, key)}" like that '
         f"is unsafe: {why}.",
         tuple(ways),
     )
@@ -358,99 +362,3 @@ def _new_field(
 
 def _may_be_null(field: AnyField) -> bool:
     return not (field.many_to_many or field.generated)
-
-
-def _moved(
-    migrations: Iterable[Migration], history: History
-) -> Iterator[tuple[ModelKey, ModelKey, str]]:
-    """Models that go in one place, and come in another with their rows or table.
-
-    By their old and their new keys, with the new names.
-    """
-    created: dict[ModelKey, CreateModel] = {}
-    added: dict[ModelKey, set[str]] = defaultdict(set)
-    deleted: list[ModelKey] = []
-    for migration in migrations:
-        app_label = migration.app_label
-        for operation in migration.operations:
-            if isinstance(operation, CreateModel):
-                key = (app_label, operation.name_lower)
-                created[key] = operation
-                added[key] |= {name for name, _ in operation.fields}
-            elif isinstance(operation, AddField):
-                added[app_label, operation.model_name_lower].add(operation.name)
-            elif isinstance(operation, DeleteModel):
-                deleted.append((app_label, operation.name_lower))
-    for old in deleted:
-        table = history.table(old) if history.has_table(old) else None
-        for key, new in created.items():
-            alike = old[1] == key[1] and _fields(history, old) == added[key]
-            if old == key or (
-                table and (alike or _is_its_table(table, key, new.options))
-            ):
-                yield old, key, new.name
-
-
-def _is_its_table(table: str, key: ModelKey, options: Mapping[str, Any]) -> bool:
-    own = options.get("db_table") or "_".join(key)
-    return bool(own == table and not options.get("proxy"))
-
-
-def _another_place(
-    old: ModelKey, new: ModelKey, name: str, history: History
-) -> Refusal:
-    if old[0] == new[0] and old != new:
-        return _renamed_model_and_changed(old, new, name, history)
-    return _move(old, new, history)
-
-
-def _fields(history: History, key: ModelKey) -> set[str]:
-    model = history.model(key)
-    return set(model.fields) if model else set()
-
-
-def _renamed_model_and_changed(
-    old: ModelKey, new: ModelKey, name: str, history: History
-) -> Refusal:
-    return Refusal(
-        new[0],
-        f'Renaming the model "{old[0]}.{_name(history, old)}" to "{name}" and '
-        "changing its fields at once is unsafe: it is taken for another model, and two "
-        "can't share a table.",
-        (
-            (
-                "Rename it alone for now, and change its fields in a later release:",
-                ("class Meta:", f'    db_table = "{history.table(old)}"'),
-            ),
-        ),
-        new,
-    )
-
-
-def _move(old: ModelKey, new: ModelKey, history: History) -> Refusal:
-    name, table = _name(history, old), history.table(old)
-    problem = f'Making the model "{".".join(new)}" of "{".".join(old)}"'
-    if old == new:
-        problem = f'Making another model of "{old[0]}.{name}", with or without a table,'
-    return Refusal(
-        new[0],
-        f"{problem} is unsafe: {rules.RENAME_MODEL.why}.",
-        (
-            (
-                f'Keep the table "{table}" and write the migrations by hand, with '
-                "SeparateDatabaseAndState that changes the state alone:",
-                (
-                    f"class {name}(models.Model):",
-                    "    class Meta:",
-                    f'        db_table = "{table}"',
-                ),
-            ),
-            new_model(name, f"New{name}"),
-        ),
-        new,
-    )
-
-
-def _name(history: History, key: ModelKey) -> str:
-    model = history.model(key)
-    return model.name if model else key[1]

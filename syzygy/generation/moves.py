@@ -1,0 +1,128 @@
+"""Models that come in the place of others, or get other names."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from django.db.migrations import (
+    AddField,
+    CreateModel,
+    DeleteModel,
+    Migration,
+    RenameModel,
+)
+
+from syzygy import rules
+from syzygy.generation.ways import Refusal, new_model
+from syzygy.history import History, ModelKey
+
+
+def renamed_models(migrations: Iterable[Migration]) -> dict[ModelKey, ModelKey]:
+    """The new keys of the models that are renamed, by the old ones."""
+    return {
+        (migration.app_label, operation.old_name_lower): (
+            migration.app_label,
+            operation.new_name_lower,
+        )
+        for migration in migrations
+        for operation in migration.operations
+        if isinstance(operation, RenameModel)
+    }
+
+
+def moved_models(
+    migrations: Iterable[Migration], history: History
+) -> Iterator[tuple[ModelKey, ModelKey, str]]:
+    """Models that go in one place, and come in another with their rows or table.
+
+    By their old and their new keys, with the new names.
+    """
+    created: dict[ModelKey, CreateModel] = {}
+    added: dict[ModelKey, set[str]] = defaultdict(set)
+    deleted: list[ModelKey] = []
+    for migration in migrations:
+        app_label = migration.app_label
+        for operation in migration.operations:
+            if isinstance(operation, CreateModel):
+                key = (app_label, operation.name_lower)
+                created[key] = operation
+                added[key] |= {name for name, _ in operation.fields}
+            elif isinstance(operation, AddField):
+                added[app_label, operation.model_name_lower].add(operation.name)
+            elif isinstance(operation, DeleteModel):
+                deleted.append((app_label, operation.name_lower))
+    for old in deleted:
+        table = history.table(old) if history.has_table(old) else None
+        for key, new in created.items():
+            alike = old[1] == key[1] and _fields(history, old) == added[key]
+            if old == key or (
+                table and (alike or _is_its_table(table, key, new.options))
+            ):
+                yield old, key, new.name
+
+
+def _is_its_table(table: str, key: ModelKey, options: Mapping[str, Any]) -> bool:
+    own = options.get("db_table") or "_".join(key)
+    return bool(own == table and not options.get("proxy"))
+
+
+def another_place(old: ModelKey, new: ModelKey, name: str, history: History) -> Refusal:
+    """What to do instead of having a model take the place of another one."""
+    if old[0] == new[0] and old != new:
+        return _renamed_model_and_changed(old, new, name, history)
+    return _move(old, new, history)
+
+
+def _fields(history: History, key: ModelKey) -> set[str]:
+    model = history.model(key)
+    return set(model.fields) if model else set()
+
+
+def _renamed_model_and_changed(
+    old: ModelKey, new: ModelKey, name: str, history: History
+) -> Refusal:
+    return Refusal(
+        new[0],
+        f'Renaming the model "{old[0]}.{name_of(history, old)}" to "{name}" and '
+        "changing its fields at once is unsafe: it is taken for another model, and two "
+        "can't share a table.",
+        (
+            (
+                "Rename it alone for now, and change its fields in a later release:",
+                ("class Meta:", f'    db_table = "{history.table(old)}"'),
+            ),
+        ),
+        new,
+    )
+
+
+def _move(old: ModelKey, new: ModelKey, history: History) -> Refusal:
+    name, table = name_of(history, old), history.table(old)
+    problem = f'Making the model "{".".join(new)}" of "{".".join(old)}"'
+    if old == new:
+        problem = f'Making another model of "{old[0]}.{name}", with or without a table,'
+    return Refusal(
+        new[0],
+        f"{problem} is unsafe: {rules.RENAME_MODEL.why}.",
+        (
+            (
+                f'Keep the table "{table}" and write the migrations by hand, with '
+                "SeparateDatabaseAndState that changes the state alone:",
+                (
+                    f"class {name}(models.Model):",
+                    "    class Meta:",
+                    f'        db_table = "{table}"',
+                ),
+            ),
+            new_model(name, f"New{name}"),
+        ),
+        new,
+    )
+
+
+def name_of(history: History, key: ModelKey) -> str:
+    """The name of a model as it is written in its app, if it is known."""
+    model = history.model(key)
+    return model.name if model else key[1]
