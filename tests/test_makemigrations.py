@@ -177,6 +177,20 @@ def test_what_is_unsafe_is_refused(blog: Project, arguments: list[str]) -> None:
     assert blog.manage("migrate").returncode == 0
 
 
+def test_what_no_file_can_have(blog: Project) -> None:
+    """Not even the first half is written, nor anything of other apps."""
+    code = "    code = models.CharField(default=lambda: 'x', max_length=9, %s)\n"
+    now(blog, POST + code % "unique=True")
+    blog.app("another", {}, models=HEAD + AUTHOR)
+    for arguments in ([], ["--update"]):
+        result = made(blog, *arguments, code=1)
+        assert "Cannot serialize function: lambda" in result.stderr
+        assert result.stderr.startswith('CommandError: "blog.0003_fill_post_code" can')
+        assert result.stderr.count("\n") == 1
+        assert list(files(blog)) == ["0001_initial"]
+        assert files(blog, "another") == {}
+
+
 def test_another_app_is_of_no_concern(blog: Project) -> None:
     blog.app("shop", {}, models=HEAD + POST)
     made(blog, "shop")

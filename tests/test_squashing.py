@@ -20,7 +20,7 @@ from syzygy.generation.squashing import StagedOptimizerMixin
 from syzygy.generation.states import history_of
 from syzygy.history import History
 from syzygy.operations import Backfill, RelaxField
-from tests.command_helpers import Project, source
+from tests.command_helpers import ADD, STATE_ONLY, Project, source
 from tests.generation_helpers import state, table
 
 pytest_plugins = ["tests.command_fixtures"]
@@ -357,6 +357,91 @@ def test_optimizing_a_migration_keeps_its_stage(blog: Project) -> None:
     written = (blog.path / "blog/migrations/0002_both.py").read_text(encoding="utf-8")
     assert operations_of(written) == ["AddField", "AlterField", "AddField"]
     assert "    stage = Stage.POST_DEPLOY\n" in written
+
+
+# What people get wrong
+
+PLAIN = {
+    "0002_a": source(STATE_ONLY),
+    "0003_b": source(ADD),
+    "0004_c": source(STATE_ONLY),
+}
+
+
+def wrong(project: Project, *arguments: str) -> str:
+    """The one line that a command ends in; it leaves all files as they were."""
+    folder = project.path / "blog/migrations"
+    before = {file: file.read_text("utf-8") for file in folder.glob("*.py")}
+    with pytest.raises(CommandError) as caught:
+        project.call(*arguments, verbosity=0)
+    assert before == {file: file.read_text("utf-8") for file in folder.glob("*.py")}
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_what_is_replaced_is_not_squashed_again(blog: Project) -> None:
+    blog.migrations("blog", PLAIN)
+    squash = ("squashmigrations", "--noinput", "blog")
+    blog.call(*squash, "0002", "0003", verbosity=0)
+    for names in (["0003"], ["0002", "0003"], ["0003", "0004"], ["0001", "0003"]):
+        assert wrong(blog, *squash, *names) == (
+            '"blog.0003_b" is replaced by the squashed migration '
+            '"blog.0002_a_squashed_0003_b". Name that one instead; or, if it is '
+            "applied nowhere, delete its file and squash anew."
+        )
+
+
+def test_what_no_file_can_have(blog: Project) -> None:
+    """Django leaves an empty file, with which no command works any more."""
+    help_text = (
+        'm.AlterField("post", "slug", models.SlugField(null=True, help_text="x"))'
+    )
+    run = source(ADD, help_text, "m.RunPython(lambda *args: None)")
+    blog.migrations("blog", {"0002_a": source(STATE_ONLY), "0003_b": run})
+    for command in (
+        ("squashmigrations", "--noinput", "blog", "0002", "0003"),
+        ("optimizemigration", "blog", "0003"),
+    ):
+        message = wrong(blog, *command)
+        assert "can't be written: Cannot serialize function: lambda. What" in message
+
+
+def test_what_cannot_be_loaded(blog: Project) -> None:
+    lost = source(STATE_ONLY, dependencies=[("blog", "0009_lost")])
+    blog.migrations("blog", PLAIN | {"0005_d": lost})
+    for command in (
+        ("squashmigrations", "--noinput", "blog", "0003"),
+        ("optimizemigration", "blog", "0003"),
+        ("makemigrations", "blog"),
+    ):
+        assert "('blog', '0009_lost')" in wrong(blog, *command)
+    circle = source(STATE_ONLY, dependencies=[("blog", "0004_c")])
+    blog.migrations("blog", PLAIN | {"0002_a": circle})
+    (blog.path / "blog/migrations/0005_d.py").unlink()
+    for command in (
+        ("squashmigrations", "--noinput", "blog", "0003"),
+        ("optimizemigration", "blog", "0003"),
+        ("makemigrations", "blog"),
+    ):
+        message = wrong(blog, *command)
+        assert message.startswith("These migrations need each other, in a circle: ")
+        assert "blog.0002_a" in message
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(EOFError, "nothing was written"), (KeyboardInterrupt, "Cancelled.")],
+)
+def test_who_does_not_answer(
+    blog: Project, monkeypatch: pytest.MonkeyPatch, error: type, expected: str
+) -> None:
+    def ask(question: str) -> str:
+        raise error
+
+    blog.migrations("blog", PLAIN)
+    monkeypatch.setattr("builtins.input", ask)
+    assert expected in wrong(blog, "squashmigrations", "blog", "0003")
 
 
 def test_the_commands_are_those_to_combine(project: Project) -> None:

@@ -23,3 +23,7 @@ class Refused(ValueError):
 
 class Inconsistency(RuntimeError):
     """What was to be written would be unsafe. It is a mistake of this app."""
+
+
+class Unwritable(ValueError):
+    """A migration with something in it that no file can have."""

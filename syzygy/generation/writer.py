@@ -12,6 +12,9 @@ from typing import Any
 from django.core.management.commands import makemigrations
 from django.db.migrations.writer import MigrationWriter
 
+from syzygy.generation.errors import Unwritable
+from syzygy.generation.states import Changes
+
 _CLASS = re.compile(r"\n*^class Migration\(migrations\.Migration\):\n", re.MULTILINE)
 _ATOMIC = re.compile(r"^    atomic = ", re.MULTILINE)
 _WIDTH = 78
@@ -24,11 +27,22 @@ class StageWriterMixin(MigrationWriter):
     """
 
     def as_string(self) -> str:
-        """The contents of the file."""
+        """The contents of the file.
+
+        Raises :class:`Unwritable` for what isn't found by its name, such as a lambda.
+        """
         # Not imported at the top: most runs have nothing to write.
         from syzygy.requirements import to_stage
 
-        text = super().as_string()
+        try:
+            text = super().as_string()
+        except ValueError as error:
+            summary = str(error).partition("\n")[0].rstrip(".")
+            raise Unwritable(
+                f'"{self.migration}" can\'t be written: {summary}. What is in a '
+                "migration file has to be a plain value, or something of a module "
+                "that is imported by its name."
+            ) from error
         stage = to_stage(getattr(self.migration, "stage", None))
         comments: list[str] = getattr(self.migration, "comments", [])
         lines = [
@@ -48,6 +62,14 @@ class StageWriterMixin(MigrationWriter):
             f"{text[: match.start()]}{imports}\n\n\n"
             f"{match[0].lstrip()}{body}{text[match.end() :]}"
         )
+
+
+def ensure_writable(changes: Changes) -> None:
+    """Raise :class:`Unwritable` if any of the migrations is, before one is written."""
+    writer: Any = vars(makemigrations)["MigrationWriter"]
+    for migrations in changes.values():
+        for migration in migrations:
+            writer(migration).as_string()
 
 
 @contextmanager

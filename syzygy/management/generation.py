@@ -9,6 +9,7 @@ from django.core.management import BaseCommand, CommandError, CommandParser
 
 from syzygy.checks import without_stages
 from syzygy.management.detector import StagedAutodetector
+from syzygy.management.mistakes import telling_mistakes
 
 if TYPE_CHECKING:
     from django.db.migrations import Migration
@@ -51,19 +52,19 @@ class MakeMigrationsMixin(BaseCommand):
         if self._is_plain:
             with unsplit():
                 return super().handle(*args, **options)
-        from syzygy.generation.errors import Inconsistency, Refused
+        from syzygy.generation.errors import Inconsistency, Refused, Unwritable
         from syzygy.generation.writer import writing_stages
 
         self._is_deaf = options["interactive"] and not _has_terminal()
         if self._is_deaf:
             options["interactive"] = False
         try:
-            with writing_stages():
+            with telling_mistakes(), writing_stages():
                 return super().handle(*args, **options)
         except Refused as error:
             message = "Nothing was written." if error.is_told else str(error)
             raise CommandError(message, returncode=REFUSED) from error
-        except Inconsistency as error:
+        except (Inconsistency, Unwritable) as error:
             raise CommandError(str(error)) from error
         except EOFError as error:
             raise CommandError(
@@ -95,7 +96,9 @@ class MakeMigrationsMixin(BaseCommand):
             super().write_to_last_migration_files(changes)  # type: ignore[misc]
             return
         from syzygy.generation.updating import divide, follow
+        from syzygy.generation.writer import ensure_writable
 
+        ensure_writable(changes)
         merged, later = divide(changes)
         if merged:
             self._updated = []
@@ -111,6 +114,10 @@ class MakeMigrationsMixin(BaseCommand):
 
         Tells what will be refused if it comes into the same release as what is there.
         """
+        from syzygy.generation.writer import ensure_writable
+
+        if not self._is_plain:
+            ensure_writable(changes)
         conflict = None
         if update_previous_migration_paths:
             self._updated += [each for own in changes.values() for each in own]

@@ -5,27 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.core.management import BaseCommand, CommandError, CommandParser
-from django.db.migrations import exceptions as django_exceptions
 
 from syzygy.checks import TAG, without_stages
-from syzygy.exceptions import AmbiguousPlan, AmbiguousStage, BackfillError
 from syzygy.management.detector import StagedAutodetector
-
-# What is wrong with the project, the database or the command line, not with the code.
-USER_ERRORS = (
-    AmbiguousPlan,
-    AmbiguousStage,
-    BackfillError,
-    ImproperlyConfigured,
-    django_exceptions.BadMigrationError,
-    django_exceptions.CircularDependencyError,
-    django_exceptions.InconsistentMigrationHistory,
-    django_exceptions.InvalidMigrationPlan,
-    django_exceptions.IrreversibleError,
-    django_exceptions.NodeNotFoundError,
-)
+from syzygy.management.mistakes import telling_mistakes
 
 
 class MigrateMixin(BaseCommand):
@@ -113,7 +97,7 @@ class MigrateMixin(BaseCommand):
             raise CommandError("--audit is about the plan of --pre-deploy: add that.")
         output = None
         try:
-            with coordinating(options, say) as coordinator:
+            with telling_mistakes(), coordinating(options, say) as coordinator:
                 planning = Planning(
                     options,
                     report,
@@ -123,8 +107,6 @@ class MigrateMixin(BaseCommand):
                 )
                 with staging(planning.stage), telling(say), unsplit():
                     output = super().handle(*args, **options)
-        except USER_ERRORS as error:
-            raise CommandError(str(error)) from error
         finally:
             if options.get("plan"):
                 report.write_stages()

@@ -14,7 +14,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils.module_loading import import_string
 
 from syzygy.audit.formats import FORMATS
-from syzygy.management.mixins import USER_ERRORS
+from syzygy.management.mistakes import USER_ERRORS
 
 if TYPE_CHECKING:
     from syzygy.audit.findings import Audit

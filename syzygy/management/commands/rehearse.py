@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from syzygy.management.mixins import USER_ERRORS
+from syzygy.management.mistakes import USER_ERRORS
 
 
 class Command(BaseCommand):
