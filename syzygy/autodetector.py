@@ -75,7 +75,10 @@ class StagedMixin(DjangoAutodetector):
         questions: Any = Questions(asked, self.to_state)
         self.questioner = questions
         try:
-            plain = super().changes(graph, trim_to_apps, convert_apps, migration_name)
+            with self._ordering():
+                plain = super().changes(
+                    graph, trim_to_apps, convert_apps, migration_name
+                )
         finally:
             self.questioner = asked
         if not plain:
@@ -109,9 +112,10 @@ class StagedMixin(DjangoAutodetector):
             converted = {
                 label for label in convert_apps or () if label not in known
             } or None
-            return super(StagedMixin, twin).changes(
-                graph, None, converted, migration_name
-            )
+            with twin._ordering():
+                return super(StagedMixin, twin).changes(
+                    graph, None, converted, migration_name
+                )
 
         def arrange(changes: Changes, graph: MigrationGraph) -> Changes:
             twin = self._with(states, questions, Extras())
@@ -149,6 +153,19 @@ class StagedMixin(DjangoAutodetector):
         twin._snapshots = ()
         twin._start = Snapshot(states[0])
         return twin
+
+    @contextmanager
+    def _ordering(self) -> Iterator[None]:
+        """Refuse what Django's detection can't put into an order."""
+        try:
+            yield
+        except ValueError as error:
+            from syzygy.generation import unordered
+            from syzygy.generation.errors import Refused
+
+            if not unordered.is_unordered(error):
+                raise
+            raise Refused([unordered.refusal(self, error)]) from error
 
     # What Django's detection calls
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from django.db import models
+from django.db.migrations import CreateModel
+from django.db.migrations.autodetector import (
+    MigrationAutodetector as DjangoAutodetector,
+)
+from django.db.migrations.state import ProjectState
+from django.db.models import CASCADE
 
 from syzygy.autodetector import MigrationAutodetector
 from syzygy.generation.errors import Refused
@@ -225,3 +232,60 @@ def test_a_table_of_an_app_of_which_nothing_is_written() -> None:
 )
 def test_a_table_that_does_not(before: Any, after: Any) -> None:
     assert not refused([AUTHOR, *before], [AUTHOR, *after])
+
+
+# What Django finds no order for
+
+
+def circle(options: dict[str, Any]) -> tuple[ProjectState, ProjectState]:
+    """A model becomes a proxy of one that refers to it before and after."""
+
+    def tag(**more: Any) -> Any:
+        return models.ForeignKey("shop.tag", CASCADE, related_name="+", **more)
+
+    old = state([post({**options, "unique_together": {("title", "a")}}, a=tag())])
+    table("Tag").state_forwards("shop", old)
+    new = state([post(b=tag(null=True))])
+    CreateModel("Tag", [], {"proxy": True}, ("blog.post",)).state_forwards("shop", new)
+    return old, new
+
+
+def test_apps_whose_changes_wait_for_each_other() -> None:
+    with pytest.raises(Refused) as caught:
+        generated(*circle({}))
+    first, second = str(caught.value).splitlines()
+    assert first.startswith("These changes can't be put into an order, as each of them")
+    told = re.findall('"([^"]*)" of "(?:blog|shop)"', first)
+    assert {"Create proxy model Tag", "Delete model Tag"} <= {*told}
+    assert "Remove field a from post" in told
+    assert second.startswith("Take some of them back for now, run")
+
+
+def test_changes_of_an_app_that_wait_for_each_other() -> None:
+    before = [AUTHOR, table("Tag"), post(a=to("tag"))]
+    order = {"order_with_respect_to": "b"}
+    proxy = CreateModel("Tag", [], {"proxy": True}, ("blog.author",))
+    after = [AUTHOR, proxy, post(order, b=to("tag", null=True))]
+    message = refused(before, after)
+    first, *_, last = re.findall('"([^"]*)" of "blog"', message)
+    assert (first, last) == ("Delete model Tag", "Create proxy model Tag")
+
+
+def test_other_errors_of_a_detection_stay_what_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*args: Any) -> None:
+        raise ValueError("Other")
+
+    monkeypatch.setattr(DjangoAutodetector, "_sort_migrations", fail)
+    with pytest.raises(ValueError, match="Other"):
+        generated(state([]), state([post()]))
+
+
+def test_what_would_happen_to_unmanaged_models_has_no_order() -> None:
+    """Were they managed; the others are refused all the same."""
+    with pytest.raises(Refused) as caught:
+        generated(*circle(UNMANAGED))
+    first, second = str(caught.value).split("\n\n")
+    assert first.startswith("These changes can't be put into an order")
+    assert second.startswith('Making another model of "shop.Tag"')

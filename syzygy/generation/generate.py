@@ -64,15 +64,18 @@ def generate(task: Task) -> Changes:
     Raises :class:`Refused` for changes that no order makes safe, unless somebody who
     is there insists on them.
     """
-    switched = managing.switched(task)
+    problems: list[Refusal] = []
+    try:
+        switched = managing.switched(task)
+    except Refused as error:
+        problems += error.problems
+        switched = dict.fromkeys(managing.switching(task), ())
     start = Start(task, switched)
     task = task._replace(plain=start.plain)
     history = history_of(copied(start.state))
     renamed = task.questions.renamed_models
-    problems = [
-        *managing.refusals(task, switched),
-        *refusals(in_order(task.plain), history, renamed),
-    ]
+    problems += managing.refusals(task, switched)
+    problems += refusals(in_order(task.plain), history, renamed)
     told = {each.subject for each in problems} - {()}
     doubts = [each for each in _doubts(task) if not _is_told(each, told, task)]
     problems = [*doubts, *problems]

@@ -37,7 +37,7 @@ def switched(task: Task) -> Switched:
 
     That is, if migrations managed them before and after.
     """
-    keys = _switching(task)
+    keys = switching(task)
     if not keys:
         return {}
     before, after = copied(task.before), copied(task.after)
@@ -64,7 +64,7 @@ def taken_over(
 
     Once that is so, Django compares all.
     """
-    keys = {key for key in _switching(task) if _is_managed(task.after.models[key])}
+    keys = {key for key in switching(task) if _is_managed(task.after.models[key])}
     for migration in in_order(task.plain):
         for operation in migration.operations:
             key = (migration.app_label, _model_name(operation))
@@ -73,16 +73,22 @@ def taken_over(
 
 
 def refusals(task: Task, changes: Switched) -> Iterator[Refusal]:
-    """What to do about models that are changed while they become managed or not."""
+    """What to do about models that are changed while they become managed or not.
+
+    Where nobody knows the operations, something else is told of them.
+    """
     for key, operations in changes.items():
         model = task.before.models[key]
+        if not operations:
+            continue
         if _is_managed(model):
             yield _given_up(key, model, operations)
         else:
             yield _adopted(key, model, operations)
 
 
-def _switching(task: Task) -> set[ModelKey]:
+def switching(task: Task) -> set[ModelKey]:
+    """The models that are managed before or after, and not both."""
     return {
         key
         for key in task.before.models.keys() & task.after.models.keys()
