@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.migrations import AlterField, AlterOrderWithRespectTo
+from django.db.migrations import AlterField, AlterOrderWithRespectTo, RenameModel
 from django.db.migrations.autodetector import (
     MigrationAutodetector as DjangoAutodetector,
 )
@@ -50,6 +50,8 @@ class StagedMixin(DjangoAutodetector):
         self._extras: Extras | None = None
         self._snapshots: Collection[Snapshot] = ()
         self._start: Snapshot | None = None
+        # The new state, before Django's detection uses old names in it.
+        self._renamed_to: ProjectState | None = None
 
     def changes(
         self,
@@ -152,6 +154,7 @@ class StagedMixin(DjangoAutodetector):
         twin._extras = extras
         twin._snapshots = ()
         twin._start = Snapshot(states[0])
+        twin._renamed_to = None
         return twin
 
     @contextmanager
@@ -176,11 +179,19 @@ class StagedMixin(DjangoAutodetector):
         super().generate_renamed_models()
 
     def generate_altered_fields(self) -> None:
-        """Django's, which has relations point at what was renamed."""
+        """Django's, which has relations point at what something was called before."""
         if self.renamed_models or self.renamed_fields:
             for each in self._snapshots:
                 each.keep_relations()
+            if self._extras is not None:
+                from syzygy.generation.states import copied
+
+                self._renamed_to = copied(self.to_state)
         super().generate_altered_fields()
+        if self._renamed_to is not None:
+            from syzygy.generation.keys import relax_first
+
+            relax_first(vars(self)["generated_operations"])
 
     def generate_altered_order_with_respect_to(self) -> None:
         """Django's, and what keeps ``_order`` harmless meanwhile."""
@@ -200,7 +211,10 @@ class StagedMixin(DjangoAutodetector):
         dependencies: Any = None,
         beginning: bool = False,
     ) -> None:
-        """Django's, with an order and constraints that are harmless meanwhile."""
+        """Django's, with an order and constraints that are harmless meanwhile.
+
+        What refers to something that is renamed comes after that, unless it relaxes.
+        """
         if (
             type(operation) is AlterOrderWithRespectTo
             and self._extras is not None
@@ -218,12 +232,37 @@ class StagedMixin(DjangoAutodetector):
                 operation.field,
                 operation.preserve_default,
             )
+        elif type(operation) is AlterField and self._renamed_to is not None:
+            self._use_new_names(app_label, self._renamed_to, operation)
         if self._extras is not None:
-            from syzygy.generation.keys import needs
+            from syzygy.generation.keys import needs, without_new_models
 
-            more = needs(app_label, operation, self.from_state, self.to_state)
+            if isinstance(operation, RenameModel):
+                dependencies = without_new_models(dependencies, self.from_state)
+            states = self.from_state, self.to_state
+            more = needs(app_label, operation, *states, self.renamed_models)
             dependencies = [*(dependencies or ()), *more]
         super().add_operation(app_label, operation, dependencies, beginning)
+
+    def check_dependency(self, operation: Any, dependency: Any) -> Any:
+        """Django's, with dependencies on the new names of models."""
+        from syzygy.generation.keys import RENAMED, renames
+
+        if dependency.type is RENAMED:
+            return renames(operation, dependency)
+        return super().check_dependency(operation, dependency)
+
+    @staticmethod
+    def _use_new_names(
+        app_label: str, state: ProjectState, operation: AlterField
+    ) -> None:
+        """Have an altered relation refer to what was renamed, as that comes first."""
+        from syzygy.generation.keys import pointed_at
+
+        model = state.models.get((app_label, operation.model_name_lower))
+        new = model and model.fields.get(operation.name)
+        if new and operation.field.remote_field and new.remote_field:
+            operation.field = pointed_at(operation.field, new)
 
     def _relaxes(self, app_label: str, operation: Any) -> bool:
         """Whether the operation drops a constraint of a field that is there."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from django.db import models
-from django.db.migrations import CreateModel
+from django.db.migrations import CreateModel, Migration, RenameField, RenameModel
 from django.db.migrations.autodetector import (
     MigrationAutodetector as DjangoAutodetector,
 )
@@ -16,6 +17,8 @@ from django.db.models import CASCADE
 
 from syzygy.autodetector import MigrationAutodetector
 from syzygy.generation.errors import Refused
+from syzygy.generation.states import copied
+from syzygy.operations import RelaxField
 from tests.cases.test_makemigrations_rolling import AUTHOR, many, number, text, to
 from tests.generation_helpers import (
     Asked,
@@ -289,3 +292,92 @@ def test_what_would_happen_to_unmanaged_models_has_no_order() -> None:
     first, second = str(caught.value).split("\n\n")
     assert first.startswith("These changes can't be put into an order")
     assert second.startswith('Making another model of "shop.Tag"')
+
+
+# What refers to what is renamed
+
+
+def of_apps(author: Any, app: str, *models: Any) -> ProjectState:
+    result = state([author])
+    for each in models:
+        each.state_forwards(app, result)
+    return result
+
+
+def operations(migrations: Iterable[Migration]) -> list[Any]:
+    return [each for own in migrations for each in own.operations]
+
+
+WRITER = table("Writer", {"db_table": "blog_author"}, name=text())
+
+
+# Django takes the apps in that order, and looks at no more than the first one needs.
+@pytest.mark.parametrize("app", ["apple", "blog", "zoo"])
+def test_what_refers_to_a_renamed_model(app: str) -> None:
+    """Django has it refer to the old name when that is gone, or to the new one before.
+
+    What relaxes it goes before that, and so is undone last: to take the name back,
+    SQLite makes the table anew with NOT NULL.
+    """
+    gone = {"a": to("author"), "b": to("author")}
+    before = of_apps(
+        AUTHOR, app, table("Post", **gone, c=to("author", null=True), d=number())
+    )
+    after = of_apps(
+        WRITER,
+        app,
+        table(
+            "Post",
+            b=to("writer", null=True),
+            c=to("writer", null=True, db_index=False),
+            d=number(null=True),
+            e=to("writer", null=True),
+        ),
+        table("New", a=to("writer")),
+        CreateModel("Child", [WRITER_LINK], bases=("blog.writer",)),
+    )
+    migrations = generated(before, after)
+    assert not drift(applied(before, migrations), after)
+    # Each of them finds what it refers to.
+    now = copied(before)
+    for migration in migrations:
+        for operation in migration.operations:
+            operation.state_forwards(migration.app_label, now)
+            assert list(now.apps.get_models())
+    first = [
+        each
+        for each in operations(migrations)
+        if isinstance(each, RelaxField | RenameModel)
+    ]
+    assert [type(each) for each in first] == [RelaxField] * 3 + [RenameModel]
+
+
+WRITER_LINK = (
+    "writer_ptr",
+    models.OneToOneField(
+        "blog.writer", CASCADE, parent_link=True, primary_key=True, serialize=False
+    ),
+)
+
+
+@pytest.mark.parametrize("app", ["apple", "blog", "zoo"])
+def test_what_refers_to_a_renamed_field(app: str) -> None:
+    def post(name: str, **options: Any) -> Any:
+        return table("Post", a=to("author", to_field=name, **options))
+
+    before = of_apps(table("Author", name=text(unique=True)), app, post("name"))
+    title = text(unique=True, db_column="name")
+    author = table("Author", title=title)
+    for after in (post("title", null=True), table("Post")):
+        migrations = generated(before, of_apps(author, app, after))
+        kinds = [type(each) for each in operations(migrations)]
+        place = kinds.index(RelaxField)
+        assert place < kinds.index(RenameField)
+        # Whatever comes of the state meanwhile.
+        relaxing = operations(migrations)[place]
+        assert relaxing.field.remote_field.field_name == "name"
+    (migration, *_) = generated(
+        before, of_apps(author, app, post("title", db_index=False))
+    )[-1:]
+    altering = operations([migration])[-1]
+    assert altering.field.remote_field.field_name == "title"

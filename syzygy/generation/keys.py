@@ -1,41 +1,167 @@
-"""What refers to another field than the primary key comes after it, and goes before it.
+"""What refers to something comes after that, and goes before it.
 
-Django's detection sees to that for models alone.
+Django's detection sees to that for models that are new or go. It doesn't for what is
+renamed, nor for fields other than primary keys.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from django.db.migrations import AddField, RemoveField
+from django.db.migrations import (
+    AddField,
+    AlterField,
+    CreateModel,
+    RemoveField,
+    RenameField,
+    RenameModel,
+)
 from django.db.migrations.autodetector import OperationDependency
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.db.migrations.utils import resolve_relation
 
+from syzygy.generation.states import attributes_of_relations
 from syzygy.history import AnyField, ModelKey
+from syzygy.operations import RelaxField
+
+# The type of a dependency on a model's new name.
+RENAMED: Any = "renamed"
 
 
 def needs(
-    app_label: str, operation: Operation, before: ProjectState, after: ProjectState
+    app_label: str,
+    operation: Operation,
+    before: ProjectState,
+    after: ProjectState,
+    renamed: Mapping[ModelKey, str],
 ) -> Iterator[OperationDependency]:
-    """What has to happen before an operation that leads from one state to another."""
-    kinds = OperationDependency.Type
+    """What has to happen before an operation that leads from one state to another.
+
+    ``renamed`` has the old names of models by the new keys.
+    """
+    for target in _mentioned(app_label, operation):
+        if target in renamed:
+            yield OperationDependency(*target, None, RENAMED)
     if isinstance(operation, AddField):
         key = (app_label, operation.model_name_lower)
-        if target := _target(key, operation.field):
-            model, name = target
-            known = before.models.get(model)
-            if known is not None and name not in known.fields:
-                yield OperationDependency(*model, name, kinds.CREATE)
+        yield from _what_is_named(key, operation.field, before)
     elif isinstance(operation, RemoveField):
         gone = ((app_label, operation.model_name_lower), operation.name)
-        for key, name in _referring(gone, before):
-            new = after.models.get(key)
-            if new is None:
-                yield OperationDependency(*key, None, kinds.REMOVE)
-            elif name not in new.fields:
-                yield OperationDependency(*key, name, kinds.REMOVE)
+        yield from _what_names(gone, before, after)
+
+
+def _mentioned(app_label: str, operation: Operation) -> Iterator[ModelKey]:
+    """The models that an operation has a model or a field refer to."""
+    if isinstance(operation, AddField | AlterField):
+        key = (app_label, operation.model_name_lower)
+        yield from referred_models(key, operation.field)
+    elif isinstance(operation, CreateModel):
+        key = (app_label, operation.name_lower)
+        for _, field in operation.fields:
+            yield from referred_models(key, field)
+        for base in operation.bases or ():
+            if isinstance(base, str):
+                yield resolve_relation(base, *key)
+
+
+def without_new_models(
+    dependencies: Iterable[OperationDependency], before: ProjectState
+) -> list[OperationDependency]:
+    """What the renaming of a model has to wait for, of what Django has it wait for.
+
+    Those that refer to it by its new name only have to wait for it.
+    """
+    return [
+        each
+        for each in dependencies
+        if (each.app_label, each.model_name_lower) in before.models
+    ]
+
+
+def _what_is_named(
+    key: ModelKey, field: AnyField, before: ProjectState
+) -> Iterator[OperationDependency]:
+    if named := _target(key, field):
+        model, name = named
+        known = before.models.get(model)
+        if known is not None and name not in known.fields:
+            yield OperationDependency(*model, name, OperationDependency.Type.CREATE)
+
+
+def _what_names(
+    gone: tuple[ModelKey, str], before: ProjectState, after: ProjectState
+) -> Iterator[OperationDependency]:
+    kind = OperationDependency.Type.REMOVE
+    for key, name in _referring(gone, before):
+        new = after.models.get(key)
+        if new is None:
+            yield OperationDependency(*key, None, kind)
+        elif name not in new.fields:
+            yield OperationDependency(*key, name, kind)
+
+
+def renames(operation: Operation, dependency: OperationDependency) -> bool:
+    """Whether the operation gives a model the name that a dependency is on."""
+    return (
+        isinstance(operation, RenameModel)
+        and operation.new_name_lower == dependency.model_name_lower
+    )
+
+
+def pointed_at(field: AnyField, new: AnyField) -> AnyField:
+    """A copy of a field whose relation is that of another one."""
+    copy = field.clone()
+    for holder, kept in attributes_of_relations(new):
+        vars(copy if holder is new else copy.remote_field).update(kept)
+    return copy
+
+
+def relax_first(operations: Mapping[str, Iterable[Any]]) -> None:
+    """Have what renames things come after what relaxes fields that refer to them.
+
+    SQLite makes the table anew, with NOT NULL, to take such a name back, so that has to
+    be undone first. ``operations`` are all that there are, by app label.
+    """
+    everything = [(label, each) for label, own in operations.items() for each in own]
+    for app_label, relaxing in everything:
+        if not isinstance(relaxing, RelaxField):
+            continue
+        key = (app_label, relaxing.model_name_lower)
+        kind = OperationDependency.Type.ALTER
+        dependency = OperationDependency(*key, relaxing.name, kind)
+        targets = [*referred_models(key, relaxing.field)]
+        renaming = [each for each in everything if _renamed(*each) in targets]
+        for label, each in renaming:
+            each._auto_deps.append(dependency)
+            # And so has what waits for that in turn.
+            for _, waiting in everything:
+                if any(
+                    other.type is RENAMED
+                    and other.app_label == label
+                    and renames(each, other)
+                    for other in waiting._auto_deps
+                ):
+                    waiting._auto_deps.append(dependency)
+
+
+def _renamed(app_label: str, operation: Operation) -> ModelKey | None:
+    """The model that gets another name, or has a field that does."""
+    if isinstance(operation, RenameModel):
+        return app_label, operation.old_name_lower
+    if isinstance(operation, RenameField):
+        return app_label, operation.model_name_lower
+    return None
+
+
+def referred_models(key: ModelKey, field: AnyField) -> Iterator[ModelKey]:
+    """The models that a relation of the model ``key`` points at."""
+    if field.remote_field:
+        yield resolve_relation(field.remote_field.model, *key)
+        through = getattr(field.remote_field, "through", None)
+        if through is not None:
+            yield resolve_relation(through, *key)
 
 
 def _referring(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from copy import copy
 from typing import Any, TypeAlias
 
-from django.db.migrations import Migration
+from django.db.migrations import Migration, RenameField
 from django.db.migrations.graph import MigrationGraph
 from django.db.migrations.state import ProjectState
 
@@ -34,11 +34,7 @@ class Snapshot:
             each for _, own, _ in self._models for each in own.values()
         ]
         for field in fields:
-            if field.remote_field:
-                for holder, names in ((field.remote_field, _TARGETS), (field, _ENDS)):
-                    own = vars(holder)
-                    kept = {name: own[name] for name in names if name in own}
-                    self._relations.append((holder, kept))
+            self._relations += attributes_of_relations(field)
 
     def state(self) -> ProjectState:
         """The state, which shares its field objects with that of the detection."""
@@ -54,6 +50,14 @@ class Snapshot:
 # The attributes of relations that name models and fields.
 _TARGETS = ("model", "field_name", "through")
 _ENDS = ("from_fields", "to_fields")
+
+
+def attributes_of_relations(field: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """What a field and its relation have that names models and fields."""
+    if field.remote_field:
+        for holder, names in ((field.remote_field, _TARGETS), (field, _ENDS)):
+            own = vars(holder)
+            yield holder, {name: own[name] for name in names if name in own}
 
 
 def copied(state: ProjectState) -> ProjectState:
@@ -84,6 +88,9 @@ def applied(state: ProjectState, migrations: Iterable[Migration]) -> ProjectStat
     state = copied(state)
     for migration in migrations:
         for operation in migration.operations:
+            if isinstance(operation, RenameField):
+                # It changes field objects, those of other operations among them.
+                state = copied(state)
             operation.state_forwards(migration.app_label, state)
         # From here on it has migrations.
         state.real_apps.discard(migration.app_label)

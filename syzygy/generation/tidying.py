@@ -6,7 +6,7 @@ Pure: migrations that aren't written yet come in, and are changed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from django.db.migrations import (
@@ -24,9 +24,9 @@ from django.db.migrations import (
 )
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ModelState, ProjectState
-from django.db.migrations.utils import resolve_relation
 
 from syzygy.constraints import constraint_fields
+from syzygy.generation.keys import referred_models
 from syzygy.generation.options import has_renamed
 from syzygy.generation.states import Changes
 from syzygy.history import AnyField, ModelKey
@@ -69,7 +69,6 @@ def _placed(
     Django sees to where the column is generated from another new one.
     """
     renames = any(isinstance(each, RenameModel | RenameField) for each in operations)
-    renamed = _renamed(operations)
 
     def place(operation: Operation) -> int:
         if isinstance(operation, AlterOrder):
@@ -81,7 +80,7 @@ def _placed(
         if isinstance(operation, AddIndex | AddConstraint):
             return 4
         if isinstance(operation, RelaxField):
-            return 3 if operation in renamed else 1
+            return 1
         if renames:
             return 3
         is_made = isinstance(operation, RemoveIndex | RemoveConstraint)
@@ -95,21 +94,6 @@ def _placed(
         return bool(field) and bool(field.generated)
 
     return sorted(operations, key=place)
-
-
-def _renamed(operations: Collection[Operation]) -> list[RelaxField]:
-    """What relaxes a field that had, or may refer to what had, another name before."""
-    relaxing = [each for each in operations if isinstance(each, RelaxField)]
-    if any(isinstance(each, RenameModel) for each in operations):
-        return relaxing
-    names = {each.new_name for each in operations if isinstance(each, RenameField)}
-    return [
-        each
-        for each in relaxing
-        if not names.isdisjoint(
-            {each.name, getattr(each.field.remote_field, "field_name", None)}
-        )
-    ]
 
 
 def _kept(
@@ -228,7 +212,7 @@ def _is_part(
         return True
     field = state.models[key].fields[operation.name]
     before = deleted[: deleted.index(key)]
-    return not any(target in before for target in _targets(key, field))
+    return not any(target in before for target in referred_models(key, field))
 
 
 def _freed(
@@ -280,11 +264,3 @@ def _dropped(operation: Any) -> tuple[Any, ...]:
     if isinstance(operation, RemoveIndex | RemoveConstraint):
         return type(operation), operation.model_name_lower, operation.name
     return ()
-
-
-def _targets(key: ModelKey, field: AnyField) -> Iterator[ModelKey]:
-    if field.remote_field:
-        yield resolve_relation(field.remote_field.model, *key)
-        through = getattr(field.remote_field, "through", None)
-        if through is not None:
-            yield resolve_relation(through, *key)
