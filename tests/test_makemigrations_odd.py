@@ -15,8 +15,10 @@ from django.db.migrations.autodetector import (
 from django.db.migrations.state import ProjectState
 from django.db.models import CASCADE
 
+from syzygy import Stage
 from syzygy.autodetector import MigrationAutodetector
 from syzygy.generation.errors import Refused
+from syzygy.generation.settling import planned_stage
 from syzygy.generation.states import copied
 from syzygy.operations import RelaxField
 from tests.cases.test_makemigrations_rolling import AUTHOR, many, number, text, to
@@ -31,6 +33,8 @@ from tests.generation_helpers import (
     table,
 )
 from tests.test_window import Answering, check, post
+
+PROXY, BASES = {"proxy": True}, ("blog.post",)
 
 # Models that become managed, or cease to be
 
@@ -381,3 +385,36 @@ def test_what_refers_to_a_renamed_field(app: str) -> None:
     )[-1:]
     altering = operations([migration])[-1]
     assert altering.field.remote_field.field_name == "title"
+
+
+@pytest.mark.parametrize("other", [{}, {"c": text(default="c")}])
+def test_the_order_with_respect_to_a_renamed_field(other: dict[str, Any]) -> None:
+    """Django gets stuck between the two operations."""
+    before = state([AUTHOR, post({"order_with_respect_to": "a"}, a=to("author"))])
+    b = to("author", db_column="a_id")
+    after = state([AUTHOR, post({"order_with_respect_to": "b"}, b=b, **other)])
+    migrations = generated(before, after)
+    now = copied(before)
+    for migration in migrations:
+        for operation in migration.operations:
+            operation.state_forwards("blog", now)
+            assert now.apps.get_model("blog", "post")._meta.order_with_respect_to
+    assert not drift(now, after)
+    assert planned_stage(migrations[0]) is Stage.PRE_DEPLOY
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        [table("Note", b=to("post", null=True))],
+        [CreateModel("New", [], PROXY, BASES), table("Note", b=to("new", null=True))],
+    ],
+)
+def test_what_refers_to_a_proxy_that_goes(after: Any) -> None:
+    """It is the same table all the time."""
+    note = table("Note", a=to("old"), b=to("old"))
+    before = [post(), CreateModel("Old", [], PROXY, BASES), note]
+    old, new = state(before), state([post(), *after])
+    migrations = generated(old, new)
+    assert not drift(applied(old, migrations), new)
+    assert {planned_stage(each) for each in migrations} == {*Stage}

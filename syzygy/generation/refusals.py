@@ -93,9 +93,20 @@ def refusals(
                     found.append(parent(app_label, model, link.name, link.field))
                 else:
                     found += _explain(operation, app_label, history, never)
-            history.advance(operation, app_label)
+            if not _is_a_proxy_that_goes(operation, app_label, history):
+                history.advance(operation, app_label)
     found += taken(tables, owners(history), renamed | renamed_models(migrations))
     return list(dict.fromkeys(found))
+
+
+def _is_a_proxy_that_goes(
+    operation: Operation, app_label: str, history: History
+) -> bool:
+    """Whether that is so. Django has it go before what refers to it gets its model."""
+    if not isinstance(operation, DeleteModel):
+        return False
+    model = history.model((app_label, operation.name_lower))
+    return bool(model and model.options.get("proxy"))
 
 
 def _deleted(migrations: Iterable[Migration]) -> set[ModelKey]:

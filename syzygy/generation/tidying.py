@@ -6,13 +6,15 @@ Pure: migrations that aren't written yet come in, and are changed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from django.db.migrations import (
     AddConstraint,
     AddIndex,
+    AlterOrderWithRespectTo,
     AlterUniqueTogether,
+    CreateModel,
     DeleteModel,
     Migration,
     RemoveConstraint,
@@ -52,7 +54,8 @@ def tidy(changes: Changes, state: ProjectState) -> None:
             operations = _freed(operations, label, gone, state)
             operations = _proxies_last(operations, migration.app_label, state)
             operations = _placed(operations, migration.app_label, state)
-            vars(migration)["operations"] = _kept(
+            operations = _kept(operations, migration.app_label, state)
+            vars(migration)["operations"] = _ordered(
                 operations, migration.app_label, state
             )
 
@@ -70,7 +73,12 @@ def _placed(
     """
     renames = any(isinstance(each, RenameModel | RenameField) for each in operations)
 
+    targets = set(_relaxed_targets(operations, app_label))
+
     def place(operation: Operation) -> int:
+        if isinstance(operation, CreateModel):
+            # What is relaxed has the same table by another name: that of a proxy.
+            return 0 if (app_label, operation.name_lower) in targets else 3
         if isinstance(operation, AlterOrder):
             return 9 if operation.order_with_respect_to else 0
         if isinstance(operation, SetOrderDefault):
@@ -84,16 +92,26 @@ def _placed(
         if renames:
             return 3
         is_made = isinstance(operation, RemoveIndex | RemoveConstraint)
-        return 2 if is_made or is_generated(operation) else 3
-
-    def is_generated(operation: Operation) -> bool:
-        if not isinstance(operation, RemoveField):
-            return False
-        model = state.models.get((app_label, operation.model_name_lower))
-        field: AnyField = model and model.fields.get(operation.name)
-        return bool(field) and bool(field.generated)
+        return 2 if is_made or _is_generated(operation, app_label, state) else 3
 
     return sorted(operations, key=place)
+
+
+def _relaxed_targets(
+    operations: Collection[Operation], app_label: str
+) -> Iterator[ModelKey]:
+    for each in operations:
+        if isinstance(each, RelaxField):
+            yield from referred_models((app_label, each.model_name_lower), each.field)
+
+
+def _is_generated(operation: Operation, app_label: str, state: ProjectState) -> bool:
+    """Whether the operation removes a generated field."""
+    if not isinstance(operation, RemoveField):
+        return False
+    model = state.models.get((app_label, operation.model_name_lower))
+    field: AnyField = model and model.fields.get(operation.name)
+    return bool(field) and bool(field.generated)
 
 
 def _kept(
@@ -131,6 +149,34 @@ def _kept(
         last = max(left.index(each) for each in renames)
         left.insert(last + 1, SeparateDatabaseAndState(state_operations=in_state))
     return left
+
+
+def _ordered(
+    operations: list[Operation], app_label: str, state: ProjectState
+) -> list[Operation]:
+    """Keep the order with respect to a field that is renamed, and keeps its column.
+
+    Django says so after it is renamed, and can't render the state in between.
+    """
+    for rename in [each for each in operations if isinstance(each, RenameField)]:
+        name = rename.model_name_lower
+        model = state.models.get((app_label, name))
+        if model and model.options.get("order_with_respect_to") == rename.old_name:
+            following = [
+                each
+                for each in operations
+                if isinstance(each, AlterOrderWithRespectTo)
+                and each.name_lower == name
+                and each.order_with_respect_to == rename.new_name
+            ]
+            if following:
+                free = AlterOrderWithRespectTo(name, None)
+                in_state = [free, rename, *following]
+                operations = [each for each in operations if each not in following]
+                operations[operations.index(rename)] = SeparateDatabaseAndState(
+                    state_operations=in_state
+                )
+    return operations
 
 
 def _is_opposite(dropping: Any, adding: Any) -> bool:
