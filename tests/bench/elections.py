@@ -132,7 +132,7 @@ class Round:
         try:
             outcome = self._meet(number)
         except Exception as error:  # noqa: BLE001 - it is counted, and told
-            outcome = f"{type(error).__name__}: {str(error):.90}"
+            outcome = f"{type(error).__name__}: {error!s:.90}"
         finally:
             connections.close_all()
         with self._turns:
