@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -171,6 +170,8 @@ def _without_garbage_collection() -> Iterator[None]:
     What modules define stays. While thousands are imported, looking through all of it
     again and again takes a large part of the time.
     """
+    import gc
+
     was_enabled = gc.isenabled()
     gc.disable()
     try:
