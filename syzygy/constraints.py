@@ -1,11 +1,21 @@
 """Which fields a constraint is about."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db.models import CheckConstraint, F, Q, UniqueConstraint
 from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import OrderBy
+from django.db.models.options import normalize_together
+
+
+def unique_together(options: Mapping[str, Any]) -> set[tuple[str, ...]]:
+    """The sets of fields in the options of a model's state.
+
+    Migrations that people wrote may have lists, and a single set without another
+    around it; Django makes the usual shape of them in models alone.
+    """
+    return set(normalize_together(options.get("unique_together") or ()))
 
 
 def constraint_fields(constraint: Any) -> set[str]:

@@ -36,6 +36,7 @@ from syzygy.constraints import (
     has_expression,
     plainly_compared_fields,
     refuses_null,
+    unique_together,
 )
 from syzygy.history import AnyField, History, ModelKey
 from syzygy.rules import Rule
@@ -384,8 +385,7 @@ def _in_unique_set(history: History, key: ModelKey, name: str) -> bool:
     model = history.model(key)
     if model is None:
         return False
-    together = normalize_together(model.options.get("unique_together", ()))
-    return any(name in names for names in together) or any(
+    return any(name in names for names in unique_together(model.options)) or any(
         not isinstance(constraint, CheckConstraint)
         and name in constraint_fields(constraint)
         for constraint in model.options.get("constraints", ())

@@ -24,7 +24,22 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce, Lower, Now
 from django.db.models.lookups import GreaterThan, IsNull
 
-from syzygy.constraints import constraint_fields
+from syzygy.constraints import constraint_fields, unique_together
+
+
+@pytest.mark.parametrize(
+    ("expected", "written"),
+    [
+        (set(), None),
+        (set(), []),
+        ({("a", "b")}, ["a", "b"]),
+        ({("a", "b")}, {("a", "b")}),
+        ({("a", "b"), ("b", "c")}, [["a", "b"], ("b", "c")]),
+    ],
+)
+def test_unique_together(expected: set[tuple[str, ...]], written: Any) -> None:
+    assert unique_together({"unique_together": written}) == expected
+    assert unique_together({}) == set()
 
 
 @pytest.mark.parametrize(

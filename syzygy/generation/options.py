@@ -11,7 +11,11 @@ from typing import Any, NamedTuple, TypeAlias
 from django.db.migrations.state import ModelState
 from django.db.models import Index, UniqueConstraint
 
-from syzygy.constraints import constraint_fields, plainly_compared_fields
+from syzygy.constraints import (
+    constraint_fields,
+    plainly_compared_fields,
+    unique_together,
+)
 
 Together: TypeAlias = set[tuple[str, ...]]
 
@@ -74,7 +78,7 @@ def effects(model: ModelState, constraints: Iterable[Any] | None = None) -> set[
         for name, field in model.fields.items()
         if getattr(field, "_unique", False) and not field.primary_key
     }
-    found |= {frozenset(names) for names in _pairs(model)}
+    found |= {frozenset(names) for names in unique_together(model.options)}
     found |= {effect(each) for each in constraints}
     return found
 
@@ -114,7 +118,7 @@ def covered_fields(model: ModelState) -> set[str]:
     """The names of the fields that constraints of a model are about."""
     constraints = model.options.get("constraints", ())
     return {
-        *(name for names in _pairs(model) for name in names),
+        *(name for names in unique_together(model.options) for name in names),
         *(name for each in constraints for name in constraint_fields(each)),
     }
 
@@ -178,7 +182,7 @@ def _indexes(old: ModelState, new: ModelState, renamed: Mapping[str, str]) -> li
 
 
 def _together(old: ModelState, new: ModelState, lasting: set[str]) -> Together:
-    before, after = _pairs(old), _pairs(new)
+    before, after = unique_together(old.options), unique_together(new.options)
     had, has = effects(old), effects(new)
     kept = before & after
     moved = {names for names in after - before if frozenset(names) in had}
@@ -186,10 +190,6 @@ def _together(old: ModelState, new: ModelState, lasting: set[str]) -> Together:
     if moved:
         lasting.add("unique_together")
     return kept | moved
-
-
-def _pairs(model: ModelState) -> Together:
-    return {tuple(names) for names in model.options.get("unique_together") or ()}
 
 
 def _renamed(item: Any, renamed: Mapping[str, str]) -> Any:

@@ -27,7 +27,7 @@ from django.db.migrations import (
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ModelState, ProjectState
 
-from syzygy.constraints import constraint_fields
+from syzygy.constraints import constraint_fields, unique_together
 from syzygy.generation.keys import referred_models
 from syzygy.generation.options import has_renamed
 from syzygy.generation.states import Changes
@@ -287,9 +287,8 @@ def _freed(
 def _covering(model: ModelState, name: str) -> list[Operation]:
     """What drops the indexes and constraints of a model that a field is part of."""
     key, options = model.name_lower, model.options
-    together = options.get("unique_together") or ()
     found: list[Operation] = []
-    if any(name in names for names in together):
+    if any(name in names for names in unique_together(options)):
         found.append(AlterUniqueTogether(key, set()))
     for each in options.get("indexes", ()):
         plain = {field for field, _ in each.fields_orders}

@@ -20,6 +20,7 @@ from django.db.migrations.state import ModelState, ProjectState
 from django.db.models import BaseConstraint
 from django.db.transaction import TransactionManagementError
 
+from syzygy.constraints import unique_together
 from syzygy.history import ModelKey
 from syzygy.interrupts import Terminated
 from syzygy.rehearsal.attempts import explain, routed_to
@@ -261,7 +262,7 @@ def _without_dangling(model: ModelState) -> ModelState:
 
     Django leaves them in its states. The code of a release can't have them.
     """
-    together = model.options.get("unique_together") or ()
+    together = unique_together(model.options)
     constraints = model.options.get("constraints") or ()
     kept = {names for names in together if model.fields.keys() >= set(names)}
     stated = [c for c in constraints if model.fields.keys() >= {*_fields_of(c)}]

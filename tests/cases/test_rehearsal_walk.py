@@ -28,12 +28,14 @@ from django.db.migrations import (
     RunSQL,
 )
 from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ProjectState
 from django.db.models.functions import Length
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from syzygy import Stage
 from syzygy.rehearsal.findings import Action, Phase
+from syzygy.rehearsal.walk import state_after
 from tests.cases.field_cases import AUTHOR, POST, text, to
 from tests.command_helpers import Project
 from tests.rehearsal_helpers import (
@@ -63,6 +65,15 @@ def fill(apps: Any, schema_editor: Any) -> None:
 
 def fail(apps: Any, schema_editor: Any) -> None:
     raise RuntimeError("No such luck.")
+
+
+def test_unique_together_as_people_write_it() -> None:
+    written = [["a", "b"], ["b", "gone"]]
+    state = ProjectState()
+    operation = model("Post", (), {"unique_together": written}, a=text(), b=text())
+    operation.state_forwards("blog", state)
+    after = state_after(state, ()).models["blog", "post"]
+    assert after.options["unique_together"] == {("a", "b")}
 
 
 # What becomes of rows
