@@ -286,6 +286,41 @@ def seen_by_postgresql(operation: Operation, state: ProjectState) -> set[str]:
     return seen
 
 
+def test_how_to_build_an_index_without_locking_anybody_out() -> None:
+    constraints = pytest.importorskip("django.contrib.postgres.constraints")
+
+    def remedy(operation: Operation) -> str:
+        book = model("Book", pages=models.IntegerField(null=True))
+        found = audited([model("Author"), book], step(operation), vendor="postgresql")
+        return next(f.remedy for f in found if f.code == INDEX)
+
+    indexed = models.IntegerField(null=True, db_index=True)
+    for operation, column in [
+        (AlterField("book", "pages", indexed), "pages"),
+        (AddField("book", "more", indexed), "more"),
+        (AddField("book", "author", author(null=True)), "author"),
+    ]:
+        text = remedy(operation)
+        assert "operations.AddIndexConcurrently(\n" in text
+        assert f"models.Index(fields=['{column}'], name='book_{column}_idx')" in text
+        assert "db_index=False" in text
+        assert "UNIQUE" not in text
+    unique = models.IntegerField(null=True, unique=True)
+    assert "UNIQUE USING INDEX" in remedy(AlterField("book", "pages", unique))
+    added = remedy(AddField("book", "more", unique))
+    assert added.startswith("Add the field without unique=True. Build a unique index")
+    plain = models.UniqueConstraint(fields=["pages"], name="one")
+    assert "UNIQUE USING INDEX" in remedy(AddConstraint("book", plain))
+    some = models.UniqueConstraint(fields=["pages"], condition=Q(pages=1), name="one")
+    partial = remedy(AddConstraint("book", some))
+    assert "CREATE UNIQUE INDEX CONCURRENTLY one ON" in partial
+    assert "USING INDEX" not in partial
+    exclusion = constraints.ExclusionConstraint(
+        name="apart", expressions=[("pages", "=")]
+    )
+    assert "no other way" in remedy(AddConstraint("book", exclusion))
+
+
 @pytest.mark.skipif(UNDER_TEST != "mariadb", reason="It is about MariaDB.")
 def test_mariadb(project: Project) -> None:
     del project

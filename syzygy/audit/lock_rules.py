@@ -17,7 +17,7 @@ from django.db.migrations import (
     AlterField,
     AlterUniqueTogether,
 )
-from django.db.models import CheckConstraint, ForeignKey
+from django.db.models import CheckConstraint, ForeignKey, Index, UniqueConstraint
 
 from syzygy import rules
 from syzygy.alterations import (
@@ -363,19 +363,49 @@ def _concurrently(operation: AuditedOperation) -> str:
             "Build it concurrently, in a migration of its own:\n"
             f"    atomic = False{_concurrent_code(change)}"
         )
-    if isinstance(change, AddField):
+    if isinstance(change, AddField | AlterField) and not is_unique(change.field):
         return (
-            "Add the field without the index (db_index=False, unique=False), and build "
-            "that concurrently, in a migration of its own:\n"
-            "    from django.contrib.postgres.operations import AddIndexConcurrently\n"
-            "    atomic = False"
+            "Leave the index out of the field (db_index=False), declare it in the "
+            "model's Meta, and build it concurrently, in a migration of its own:\n"
+            f"    atomic = False{_concurrent_code(_index_of(change))}"
         )
+    if isinstance(change, AddConstraint) and (
+        not isinstance(change.constraint, UniqueConstraint)
+    ):
+        return "Accept it for a small table: there is no other way to build it."
+    if isinstance(change, AddConstraint) and _is_mere_index(change.constraint):
+        return (
+            "Build that unique index concurrently, with this operation as state "
+            "operation:\n"
+            "    atomic = False\n"
+            f'    migrations.RunSQL("CREATE UNIQUE INDEX CONCURRENTLY '
+            f'{change.constraint.name} ON ...")'
+        )
+    is_new = isinstance(change, AddField)
+    first = "Add the field without unique=True. " if is_new else ""
     return (
-        "Build a unique index concurrently, and make the constraint of it:\n"
+        f"{first}Build a unique index concurrently, and make the constraint of it:\n"
         "    atomic = False\n"
         '    migrations.RunSQL("CREATE UNIQUE INDEX CONCURRENTLY i ON t (c)")\n'
         "    # then, in the next migration, with this operation as state operation\n"
         '    migrations.RunSQL("ALTER TABLE t ADD CONSTRAINT i UNIQUE USING INDEX i")'
+    )
+
+
+def _index_of(change: AddField | AlterField) -> AddIndex:
+    name = f"{change.model_name_lower}_{change.name_lower}_idx"
+    # Django wants no underscore and no digit first.
+    name = name[-Index.max_name_length :].lstrip("_0123456789")
+    return AddIndex(change.model_name, Index(fields=[change.name], name=name))
+
+
+def _is_mere_index(constraint: Any) -> bool:
+    """Whether Django makes no constraint of it in the database, but an index."""
+    return bool(
+        constraint.condition
+        or constraint.expressions
+        or constraint.include
+        or constraint.opclasses
     )
 
 
