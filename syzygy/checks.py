@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.apps import AppConfig, apps
 from django.conf import settings
@@ -16,7 +16,7 @@ from django.core.management import load_command_class
 from django.utils.module_loading import import_string
 
 from syzygy import messages
-from syzygy.exceptions import InvalidStage
+from syzygy.exceptions import AmbiguousStage, InvalidStage
 
 TAG = "syzygy"
 
@@ -29,22 +29,40 @@ COMMANDS = {
 }
 # More ambiguous migrations than these are told in one message.
 MANY = 5
+# What isn't applied in the database at hand may be deployed for all that: the database
+# of a developer may lag behind. A line to paste would be wrong where it isn't.
+_PLANNED = (
+    'If it is deployed everywhere but here, "manage.py check" has the line for the '
+    "settings that says so."
+)
+_EACH_PLANNED = (
+    '"manage.py check_migrations" tells what to do about each. If they are deployed '
+    'everywhere but here, "manage.py check" has the line for the settings that says so.'
+)
 
-_skips_stages: ContextVar[bool] = ContextVar("syzygy_skips_stages", default=False)
+# Migrations whose stage can't be told, and why.
+_Ambiguous: TypeAlias = Mapping[Any, AmbiguousStage]
+
+_known: ContextVar[_Ambiguous | None] = ContextVar("syzygy_known", default=None)
 
 
 @contextmanager
-def without_stages() -> Iterator[None]:
+def knowing(ambiguous: _Ambiguous) -> Iterator[None]:
+    """Have :func:`check_stages` tell of these migrations, and look at no others."""
+    token = _known.set(ambiguous)
+    try:
+        yield
+    finally:
+        _known.reset(token)
+
+
+def without_stages() -> AbstractContextManager[None]:
     """Have :func:`check_stages` find nothing.
 
     It judges the whole history, which takes time. ``migrate`` looks at the migrations
     of its plan instead, and ``makemigrations`` at those that it writes.
     """
-    token = _skips_stages.set(True)
-    try:
-        yield
-    finally:
-        _skips_stages.reset(token)
+    return knowing({})
 
 
 def check_settings(
@@ -63,7 +81,14 @@ def check_stages(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> Iterator[checks.CheckMessage]:
     """E001: a migration whose stage can't be told and that no fallback covers."""
-    if _skips_stages.get():
+    known = _known.get()
+    if known is not None:
+        if known:
+            from syzygy import conf
+
+            yield from _ambiguities(
+                known, conf.read_leniently().baseline, _PLANNED, _EACH_PLANNED
+            )
         return
     with _without_garbage_collection():
         from syzygy import conf
@@ -81,23 +106,36 @@ def check_stages(
         )
     if not inspection.ambiguous:
         return
+    adoption = _adoption_hint({**inspection.latest(), **configuration.baseline})
+    yield from _ambiguities(
+        inspection.ambiguous, configuration.baseline, adoption, adoption
+    )
+
+
+def _ambiguities(
+    ambiguous: _Ambiguous, baseline: Collection[str], adoption: str, many: str
+) -> Iterator[checks.CheckMessage]:
+    """E001 of each; or of many at once, where the app has no baseline yet.
+
+    ``adoption`` is added to the hint where one may be what is missing; ``many`` is the
+    hint for many.
+    """
     unadopted = [
         migration
-        for migration, ambiguity in inspection.ambiguous.items()
-        if migration.app_label not in configuration.baseline
+        for migration, ambiguity in ambiguous.items()
+        if migration.app_label not in baseline
         and not isinstance(ambiguity, InvalidStage)
     ]
-    adoption = _adoption_hint({**inspection.latest(), **configuration.baseline})
     if len(unadopted) > MANY:
         named = ", ".join(f'"{migration}"' for migration in unadopted[:MANY])
         yield checks.Error(
             f"The stages of {len(unadopted)} migrations are ambiguous, those of "
             f"{named} and more.",
-            hint=adoption,
+            hint=many,
             obj=messages.BASELINE,
             id="syzygy.E001",
         )
-    for migration, ambiguity in inspection.ambiguous.items():
+    for migration, ambiguity in ambiguous.items():
         if migration in unadopted and len(unadopted) > MANY:
             continue
         hint = [ambiguity.remedy]

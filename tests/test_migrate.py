@@ -700,6 +700,8 @@ def test_ambiguous_migration_that_is_planned(
     assert result.returncode == 1
     assert "SystemCheckError" in result.stderr
     assert result.stderr.count("(syzygy.E001)") == 1
+    # What isn't applied here is hardly history that is deployed everywhere.
+    assert "MIGRATION_STAGES_BASELINE" not in result.stderr
     assert dump() == before
 
 
@@ -727,6 +729,10 @@ def test_ambiguous_migration_that_is_applied(ambiguous: Project) -> None:
     assert ambiguous.manage("migrate", "--pre-deploy").returncode == 0
     # It is for the check to tell.
     assert "(syzygy.E001)" in ambiguous.manage("check").stderr
+    ambiguous.migrations("blog", {"0007_renamed": source(RENAME)})
+    told = ambiguous.manage("migrate", "--pre-deploy").stderr
+    assert "blog.0007_renamed" in told
+    assert "blog.0005_both" not in told
 
 
 # Several databases

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.migrations.executor import MigrationExecutor
 
+from syzygy.checks import knowing
 from syzygy.management.coordination import Coordinator
 from syzygy.management.report import StageReport
 
@@ -61,9 +62,10 @@ class Planning:
         from syzygy.management.stager import PlanStager
 
         stager = PlanStager(executor, plan)
-        if self._is_checked and stager.is_ambiguous:
+        if self._is_checked and stager.ambiguous:
             # It tells what to do about all of them, unless it is silenced.
-            self._check()
+            with knowing(stager.ambiguous):
+                self._check()
         if self._pre_deploy:
             steps = self._report.steps = stager.stage()
             heed_audit(stager, executor.connection.vendor, self._options, self._warn)

@@ -48,9 +48,14 @@ class PlanStager:
         self.decisions = self._decide() if plan else {}
 
     @property
-    def is_ambiguous(self) -> bool:
-        """Whether the stage of a migration can't be told."""
-        return any(isinstance(d, AmbiguousStage) for d in self.decisions.values())
+    def ambiguous(self) -> dict[Migration, AmbiguousStage]:
+        """The migrations whose stage can't be told, and why."""
+        return {
+            migration: decision
+            for migration, _ in self.plan
+            for decision in [self.decisions[migration.app_label, migration.name]]
+            if isinstance(decision, AmbiguousStage)
+        }
 
     def stage(self) -> list[Step]:
         """What becomes of each migration before the rollout.
