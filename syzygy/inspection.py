@@ -95,14 +95,13 @@ class Inspection:
 
     def latest(self) -> dict[str, str]:
         """The newest migration of each app that no setting settles, by app label."""
+        migrations = without_replaced(self._migrations)
+        needs = dependencies(migrations, self._migrations)
         inner = {
-            (app_label, parent)
-            for (label, _), migration in self._migrations.items()
-            for app_label, parent in migration.dependencies
-            if app_label == label
+            parent for key in needs for parent in needs[key] if parent[0] == key[0]
         }
         settled = {app_config.label for app_config in self._settled}
-        leaves = self._migrations.keys() - inner
+        leaves = migrations.keys() - inner
         return dict(sorted(key for key in leaves if key[0] not in settled))
 
     def _is_settled(self, app_config: AppConfig) -> bool:

@@ -14,11 +14,14 @@ from django.apps import apps
 from django.core import checks
 from django.core.checks import CheckMessage
 from django.core.management import CommandError, call_command
+from django.db.migrations import Migration
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from syzygy import Stage
+from syzygy.checks import knowing
+from syzygy.exceptions import AmbiguousStage
 from tests.command_helpers import (
     ADD,
     ADD_MORE,
@@ -167,6 +170,44 @@ def test_e001_the_way_out_keeps_the_baseline_there_is(project: Project) -> None:
         "MIGRATION_STAGES_BASELINE": {"blog": "0002_both", "shop": "0002_both"}
     }
     assert run(project, **settings) == []
+
+
+def test_e001_the_way_out_reaches_what_follows_a_squashed_migration(
+    project: Project,
+) -> None:
+    squash = source(
+        ADD,
+        dependencies=[("blog", "0002_both")],
+        replaces='[("blog", "0003_slug"), ("blog", "0005_more")]',
+    )
+    project.app("blog", {**HISTORY, "0003_slug": source(), "0005_more": source()})
+    project.migrations("blog", {"0003_slug_squashed_0005_more": squash})
+    after = source(REMOVE, dependencies=[("blog", "0003_slug_squashed_0005_more")])
+    project.migrations("blog", {"0004_next": after})
+    (message,) = run(project)
+    settings = paste({}, pasteable(message.hint)[-1])
+    assert settings == {"MIGRATION_STAGES_BASELINE": {"blog": "0004_next"}}
+
+
+def test_e001_of_a_plan_is_not_called_history(project: Project) -> None:
+    """What isn't applied here is hardly deployed everywhere; no line says so."""
+    error = AmbiguousStage("Odd.", "Do this.")
+    one, *_ = planned = [Migration(f"000{n}_x", "blog") for n in range(6)]
+    alone = {one: error}
+    adopted = {"MIGRATION_STAGES_BASELINE": {"blog": "0001_initial"}}
+    project.app("blog", HISTORY)
+    for settings, known, found in [
+        ({}, alone, 'Do this.\nIf it is deployed everywhere but here, "manage.py'),
+        (adopted, alone, ""),
+        ({}, dict.fromkeys(planned, error), '"manage.py check_migrations" tells'),
+    ]:
+        with knowing(known):
+            (message,) = run(project, **settings)
+        assert message.id == "syzygy.E001"
+        assert message.hint
+        assert message.hint.startswith(found or "Do this.")
+        assert "BASELINE" not in message.hint
+        assert ("manage.py check" in message.hint) == bool(found)
 
 
 def test_e001_new_ambiguity_is_not_called_history(project: Project) -> None:
