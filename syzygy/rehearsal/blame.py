@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from django.db.migrations import (
     AddField,
@@ -22,6 +22,7 @@ from django.db.migrations.operations.models import AlterTogetherOptionOperation
 from django.db.migrations.state import ProjectState
 from django.db.models import ForeignKey
 
+from syzygy.alterations import has_join_table
 from syzygy.constraints import constraint_fields
 from syzygy.history import History, ModelKey
 from syzygy.rehearsal import scope
@@ -30,6 +31,9 @@ from syzygy.rehearsal.releases import parts_of, touched_models
 from syzygy.requirements import is_opaque, operation_effects
 from syzygy.rules import Rule
 from syzygy.staging import Step
+
+# A field that refers to a model: the model that has it, its name, and the field.
+_Reference: TypeAlias = tuple[ModelKey, str, Any]
 
 
 class Suspect(NamedTuple):
@@ -43,6 +47,7 @@ class Suspect(NamedTuple):
     # Those that its fields refer to.
     targets: frozenset[ModelKey]
     tables: frozenset[str]
+    join_tables: frozenset[str]
     fields: tuple[str, ...]
 
 
@@ -56,14 +61,16 @@ def suspects(start: ProjectState, steps: Iterable[Step]) -> list[Suspect]:
         for position, operation in enumerate(step.migration.operations):
             models = frozenset(touched_models(operation, label) or ())
             before = map(history.table, models)
+            references = list(_references(operation, label, history))
             suspect = Suspect(
                 step,
                 operation,
                 position,
                 operation_effects(operation, label, history),
                 models,
-                frozenset(_targets(operation, label, history)),
+                frozenset(_targets(references, history)),
                 frozenset(before),
+                frozenset(_join_tables(references, history)),
                 _fields(operation, label, history),
             )
             history.advance(operation, label)
@@ -175,8 +182,11 @@ def _may_hold(
     """
     if failure.probe.action is not Action.DELETE or not suspect.targets:
         return False, False
-    is_named = any(_is_word(table, failure.error) for table in suspect.tables)
-    return is_named and key not in suspect.models, key in suspect.targets
+    tables = suspect.join_tables
+    if key not in suspect.models:
+        tables |= suspect.tables
+    is_named = any(_is_word(table, failure.error) for table in tables)
+    return is_named, key in suspect.targets
 
 
 def _is_unsafe(rule: Rule | None, suspect: Suspect) -> bool:
@@ -233,24 +243,40 @@ def _is_word(name: str, text: str) -> bool:
     return bool({name, f"{name}_id"} & set(text.split()))
 
 
-def _targets(operation: Operation, label: str, history: History) -> Iterable[ModelKey]:
-    """The models to which an operation makes or removes references."""
+def _targets(references: Iterable[_Reference], history: History) -> Iterable[ModelKey]:
+    """The models to which there are such references: of a join table to both ends."""
+    for key, _, field in references:
+        yield history.related(key, field)
+        if has_join_table(field):
+            yield key
+
+
+def _join_tables(references: Iterable[_Reference], history: History) -> Iterable[str]:
+    for key, name, field in references:
+        if has_join_table(field):
+            yield field.db_table or f"{history.table(key)}_{name}"
+
+
+def _references(
+    operation: Operation, label: str, history: History
+) -> Iterable[_Reference]:
+    """The references that an operation makes or removes."""
     for part in parts_of(operation):
-        yield from _targets(part, label, history)
+        yield from _references(part, label, history)
     if not isinstance(operation, _WITH_REFERENCES):
         return
-    fields: list[tuple[ModelKey, Any]] = []
+    fields: list[_Reference] = []
     for key in touched_models(operation, label) or ():
         if model := history.models.get(key):
             names = _fields(operation, label, history) or model.fields
-            fields += [(key, model.fields.get(name)) for name in names]
+            fields += [(key, name, model.fields.get(name)) for name in names]
         if field := getattr(operation, "field", None):
-            fields.append((key, field))
-        for _, field in getattr(operation, "fields", None) or ():
-            fields.append((key, field))
-    for key, field in fields:
+            fields.append((key, getattr(operation, "name", ""), field))
+        for name, field in getattr(operation, "fields", None) or ():
+            fields.append((key, name, field))
+    for key, name, field in fields:
         if isinstance(field, ForeignKey) or getattr(field, "many_to_many", False):
-            yield history.related(key, field)
+            yield key, name, field
 
 
 def _fields(operation: Operation, label: str, history: History) -> tuple[str, ...]:

@@ -1,0 +1,52 @@
+"""Which operation a failure is put down to, told without a database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.migrations import AddField
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ProjectState
+
+from syzygy import Stage
+from syzygy.rehearsal.blame import find_culprit, suspects
+from syzygy.rehearsal.findings import Action, Failure, Probe, Severity
+from syzygy.stages import Decision, Source
+from syzygy.staging import Step
+from tests.rules_helpers import APP, migration, model
+
+
+def blamed(failure: Failure, *operations: Operation) -> Any:
+    """The name of the field whose addition is to blame."""
+    state = ProjectState()
+    for each in (model("Post", title=models.TextField()), model("Tag")):
+        each.state_forwards(APP, state)
+    decision = Decision(Stage.PRE_DEPLOY, Source.INFERRED)
+    step = Step(migration("0002_x", *operations), False, decision)
+    key = (APP, failure.probe.model.partition(".")[2].lower())
+    culprit = find_culprit(failure, key, suspects(state, [step]))
+    return culprit and getattr(culprit.operation, "name", None)
+
+
+def undeletable(name: str, table: str) -> Failure:
+    return Failure(
+        Probe("old", f"{APP}.{name}", Action.DELETE, "rows of the new release"),
+        f"IntegrityError: The row in table '{table}' has an invalid foreign key",
+        Severity.HAZARD,
+    )
+
+
+def test_a_join_table_that_keeps_rows_from_being_deleted() -> None:
+    flag = AddField("post", "flag", models.BooleanField(default=True))
+    tags, more = (
+        AddField("post", name, models.ManyToManyField(f"{APP}.tag", related_name="+"))
+        for name in ("tags", "more")
+    )
+    for name in ("Post", "Tag"):
+        found = undeletable(name, f"{APP}_post_tags")
+        assert blamed(found, flag, tags, more) == "tags"
+        assert blamed(found, flag, more, tags) == "tags"
+    named = models.ManyToManyField(f"{APP}.tag", db_table="joined", related_name="+")
+    other = AddField("post", "other", named)
+    assert blamed(undeletable("Post", "joined"), flag, tags, other) == "other"
