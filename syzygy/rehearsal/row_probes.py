@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import cycle
 from typing import Any
@@ -144,10 +145,36 @@ class RowProber(Attempts):
                 # Whichever release's default it is, it has to be one.
                 if found is None and not _defaults_to_null(row, name):
                     raise WrongError("it reads NULL where it left a db_default", name)
-            elif differ(_plain(found), _plain(value)):
+            elif differ(_plain(found), _plain(value)) and not self._stores_alike(
+                row, name, found, value
+            ):
                 raise WrongError(
                     f"it reads {short(found)} where it wrote {short(value)}", name
                 )
+
+    def _stores_alike(
+        self, row: models.Model, name: str, found: Any, value: Any
+    ) -> bool:
+        """Whether a third party's field reads one value where it wrote another.
+
+        Such as an object of its own for NULL. It has what it wrote if it makes the same
+        of both in the database, or if that is what it makes of NULL.
+        """
+        field = _field_of(row, name)
+        read = getattr(field, "from_db_value", None)
+        if read is None:
+            return False
+        with suppress(Exception):
+            if value is None and not differ(
+                found, read(None, field.cached_col, self._connection)
+            ):
+                return True
+            stored = [
+                field.get_db_prep_save(each, self._connection)
+                for each in (found, value)
+            ]
+            return not differ(*stored)
+        return False
 
     def _update(self, row: models.Model) -> None:
         model = type(row)
@@ -200,8 +227,11 @@ def writable(model: ModelClass) -> Iterator[Any]:
 
 
 def _defaults_to_null(row: models.Model, name: str) -> bool:
-    field: Any = next(f for f in row._meta.concrete_fields if f.attname == name)
-    return not has_db_default(field)
+    return not has_db_default(_field_of(row, name))
+
+
+def _field_of(row: models.Model, name: str) -> Any:
+    return next(f for f in row._meta.concrete_fields if f.attname == name)
 
 
 def _plain(value: Any) -> Any:
