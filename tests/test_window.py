@@ -966,6 +966,18 @@ def test_other_apps_keep_what_they_have() -> None:
     assert {label: len(own) for label, own in changes.items()} == {"shop": 2}
 
 
+def test_other_apps_have_lists_where_models_have_sets() -> None:
+    old, new = ProjectState(), ProjectState()
+    written: Any = [["a", "title"]]
+    post({"unique_together": written}, a=text()).state_forwards("blog", old)
+    post({"unique_together": {("a", "title")}}, a=text()).state_forwards("blog", new)
+    post(a=text()).state_forwards("shop", old)
+    post(b=number(null=True)).state_forwards("shop", new)
+    detector = MigrationAutodetector(old, new, Asked())
+    changes = detector.changes(existing("blog", "shop"))
+    assert {label: len(own) for label, own in changes.items()} == {"shop": 2}
+
+
 def test_a_proxy_that_goes() -> None:
     proxy = CreateModel("Short", [], {"proxy": True}, ("blog.post",))
     check([post(), proxy], [post()], ["pre delete_short"])

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 
 from django.db.migrations import Migration, RenameField
 from django.db.migrations.graph import MigrationGraph
-from django.db.migrations.state import ProjectState
+from django.db.migrations.state import ModelState, ProjectState
+from django.db.models.options import normalize_together
 
 from syzygy import conf
 from syzygy.graph import topological
@@ -23,7 +24,7 @@ class Snapshot:
     def __init__(self, state: ProjectState) -> None:
         self._real_apps = set(state.real_apps)
         self._models = [
-            (model, dict(model.fields), dict(model.options))
+            (model, dict(model.fields), _options(model))
             for model in state.models.values()
         ]
         self._relations: list[tuple[Any, dict[str, Any]]] = []
@@ -45,6 +46,19 @@ class Snapshot:
             twin = models[model.app_label, model.name_lower] = copy(model)
             twin.fields, twin.options = fields, options
         return ProjectState(models, self._real_apps)
+
+
+def _options(model: ModelState) -> dict[str, Any]:
+    """The options, with sets of tuples, as a model has them, where there are lists.
+
+    Django takes lists in the states of migrations, but not where models should be; and
+    that is what the states of apps become that stay as they are.
+    """
+    options = dict(model.options)
+    for name in ("unique_together", "index_together"):
+        if options.get(name):
+            options[name] = set(normalize_together(options[name]))
+    return options
 
 
 # The attributes of relations that name models and fields.
