@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.db import models
@@ -47,6 +48,11 @@ def test_a_join_table_that_keeps_rows_from_being_deleted() -> None:
         found = undeletable(name, f"{APP}_post_tags")
         assert blamed(found, flag, tags, more) == "tags"
         assert blamed(found, flag, more, tags) == "tags"
+    # What goes along with the row to delete is in a join table.
+    way = AddField("post", "way", models.ForeignKey(f"{APP}.tag", models.CASCADE))
+    error = f"FOREIGN KEY, in {APP}_post_tags, of what isn't in {APP}_post"
+    found = replace(undeletable("Tag", ""), error=error)
+    assert blamed(found, way, tags) == "tags"
     named = models.ManyToManyField(f"{APP}.tag", db_table="joined", related_name="+")
     other = AddField("post", "other", named)
     assert blamed(undeletable("Post", "joined"), flag, tags, other) == "other"

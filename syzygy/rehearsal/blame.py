@@ -174,19 +174,22 @@ def _weight(
 
 def _may_hold(
     suspect: Suspect, failure: Failure, key: ModelKey | None
-) -> tuple[bool, bool]:
+) -> tuple[bool, bool, bool]:
     """Whether it made references that keep a row from being deleted.
 
-    The second says that they are to rows of that kind; the first that the error names
-    them, for the row may be one that goes along with the one to delete.
+    The last says that they are to rows of that kind; the others that the error names
+    the join table or the table that has them, for the row may be one that goes along
+    with the one to delete.
     """
     if failure.probe.action is not Action.DELETE or not suspect.targets:
-        return False, False
-    tables = suspect.join_tables
-    if key not in suspect.models:
-        tables |= suspect.tables
-    is_named = any(_is_word(table, failure.error) for table in tables)
-    return is_named, key in suspect.targets
+        return False, False, False
+
+    def is_named(tables: Iterable[str]) -> bool:
+        return any(_is_word(table, failure.error) for table in tables)
+
+    is_joined = is_named(suspect.join_tables)
+    is_elsewhere = key not in suspect.models and is_named(suspect.tables)
+    return is_joined, is_joined or is_elsewhere, key in suspect.targets
 
 
 def _is_unsafe(rule: Rule | None, suspect: Suspect) -> bool:
