@@ -145,22 +145,24 @@ class RowProber(Attempts):
                 # Whichever release's default it is, it has to be one.
                 if found is None and not _defaults_to_null(row, name):
                     raise WrongError("it reads NULL where it left a db_default", name)
-            elif differ(_plain(found), _plain(value)) and not self._stores_alike(
+            elif differ(_plain(found), _plain(value)) and not self._is_alike(
                 row, name, found, value
             ):
                 raise WrongError(
                     f"it reads {short(found)} where it wrote {short(value)}", name
                 )
 
-    def _stores_alike(
-        self, row: models.Model, name: str, found: Any, value: Any
-    ) -> bool:
-        """Whether a third party's field reads one value where it wrote another.
+    def _is_alike(self, row: models.Model, name: str, found: Any, value: Any) -> bool:
+        """Whether a field takes for the same what it wrote and what it reads.
 
-        Such as an object of its own for NULL. It has what it wrote if it makes the same
-        of both in the database, or if that is what it makes of NULL.
+        It may have been given "5" for a number. A third party's may read an object of
+        its own for NULL. Then it makes the same of both in the database, or that is
+        what it makes of NULL.
         """
         field = _field_of(row, name)
+        with suppress(Exception):
+            if not differ(found, field.to_python(value)):
+                return True
         read = getattr(field, "from_db_value", None)
         if read is None:
             return False

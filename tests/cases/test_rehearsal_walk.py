@@ -574,7 +574,12 @@ class WordsField(models.TextField):  # type: ignore[type-arg]
 
 def test_what_has_no_known_values_is_named(project: Project) -> None:
     step = auto(AddField("post", "extra", text(null=True)))
-    before = model("Post", price=MoneyField(null=True), words=WordsField(null=True))
+    before = model(
+        "Post",
+        price=MoneyField(null=True),
+        words=WordsField(null=True),
+        number=models.IntegerField(default="5"),
+    )
     told = Told(rehearsed(project, [before], step))
     # What is read as something else than was written is no failure of the model.
     assert {item.label for item in told.rehearsal.not_probed} == {"blog.Post.price"}
