@@ -33,6 +33,14 @@ class MakeMigrationsMixin(BaseCommand):
             help="Write what Django would write, in whatever stage it is safe or not.",
         )
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Django's; Ctrl+C is one line."""
+        # Not imported at the top: checks load the command without running it.
+        from syzygy.management.reaching import stoppable
+
+        with stoppable():
+            return super().execute(*args, **options)
+
     def check(self, *args: Any, **kwargs: Any) -> None:
         """Django's, without the stages of the migrations that there are."""
         with without_stages():

@@ -61,16 +61,20 @@ def _place(alias: str, error: OperationalError) -> str:
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Make Ctrl+C one line, where nothing is done but waiting."""
+    """Make Ctrl+C, or what :func:`syzygy.interrupts.catching` raises, one line.
+
+    For what cleans up after itself, or does nothing but wait.
+    """
     try:
         yield
     except KeyboardInterrupt as error:
         from syzygy.interrupts import signal_of
 
         number = signal_of(error)
+        notes = getattr(error, "__notes__", ())
         # As a shell has it.
         raise CommandError(
-            f"Stopped by {number.name}.", returncode=128 + number
+            "\n".join([f"Stopped by {number.name}.", *notes]), returncode=128 + number
         ) from error
 
 

@@ -116,6 +116,14 @@ class Command(BaseCommand):
             ),
         )
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Django's; Ctrl+C is one line."""
+        # Not imported at the top: checks load the command without running it.
+        from syzygy.management.reaching import stoppable
+
+        with stoppable():
+            return super().execute(*args, **options)
+
     def handle(self, *args: Any, **options: Any) -> None:
         """Audit and report.
 

@@ -76,6 +76,14 @@ class Command(BaseCommand):
             help="The least severity of a finding that makes the command fail.",
         )
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Django's; Ctrl+C is one line."""
+        # Not imported at the top: checks load the command without running it.
+        from syzygy.management.reaching import stoppable
+
+        with stoppable():
+            return super().execute(*args, **options)
+
     def handle(self, *args: Any, **options: Any) -> None:
         """Rehearse and report.
 
