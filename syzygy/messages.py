@@ -60,17 +60,19 @@ def stage_remedy(
     baseline: Collection[object],
     *,
     can_split: bool,
+    split: str = "",
 ) -> str:
     """How to settle the stage of a migration, given the overrides there are.
 
     Where it can't be split into several in different stages, what it does has to be
-    done in another way. ``baseline`` is empty if the settings have none.
+    done in another way; ``split`` says how, where an operation has to be split as well.
+    ``baseline`` is empty if the settings have none.
     """
     if migration.replaces:
         return squashed_remedy(migration, baseline)
     setting = override_line({str(migration): Stage.PRE_DEPLOY}, override)
     if can_split:
-        way = "Split it into one migration per stage."
+        way = split or "Split it into one migration per stage."
     else:
         way = (
             "Keep the name in the database (db_column, db_table), or add what is new, "

@@ -20,7 +20,7 @@ from syzygy.exceptions import AmbiguousStage
 from syzygy.graph import MigrationKey, baselined, dependencies, inverted
 from syzygy.history import History
 from syzygy.requirements import operation_rules
-from syzygy.stages import Decision, Policy, complain, describe, infer
+from syzygy.stages import Decision, Policy, complain, describe, halves_of, infer
 from syzygy.staging import Plan, decide_plan, stage_plan
 
 
@@ -159,13 +159,13 @@ def _is_certain(decision: Decision | AmbiguousStage) -> bool:
 def _decide_operation(
     operation: Operation, app_label: str, history: History
 ) -> Decision:
-    judgement = [
-        (operation, rule) for rule in operation_rules(operation, app_label, history)
-    ]
+    judged = operation_rules(operation, app_label, history)
+    judgement = [(operation, rule) for rule in judged]
     decision = infer(judgement)
     if decision is None:
+        halves = halves_of(operation, app_label, history, judged)
         raise AmbiguousStage(
-            f"The stage of an operation is ambiguous: {complain(judgement)}."
+            f"The stage of an operation is ambiguous: {complain(judgement, halves)}."
         )
     return decision
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from django.db.migrations import RunPython, RunSQL
 from django.db.migrations.operations.base import Operation
@@ -25,6 +25,9 @@ from syzygy.requirements import (
     to_stage,
 )
 from syzygy.rules import Rule
+
+if TYPE_CHECKING:
+    from syzygy.halves import Halves
 
 
 class Source(enum.Enum):
@@ -104,6 +107,8 @@ class Decision(NamedTuple):
 
 
 Judgement: TypeAlias = list[tuple[Operation, Rule]]
+# Those of operations that need both stages by themselves, by their identity.
+AllHalves: TypeAlias = Mapping[int, "Halves"]
 
 # How much of a text an operation is described by.
 _SHOWN = 40
@@ -134,7 +139,7 @@ def decide(
             return settled._replace(unseen=_touches_unseen(migration, history, plan))
         skip(migration, history)
         return settled
-    own, in_plan = _judge(migration, history, plan)
+    own, in_plan, halves = _judge(migration, history, plan)
     decision = infer(own)
     if decision is not None and not plan:
         return decision
@@ -150,14 +155,16 @@ def decide(
     if decision is not None:
         return decision
     if fallback := policy.fallen_back(migration):
-        return Decision(*fallback, note=complain(own))
+        return Decision(*fallback, note=complain(own, halves))
+    torn = _torn(own, halves)
     raise AmbiguousStage(
-        f'The stage of migration "{migration}" is ambiguous: {complain(own)}.',
+        f'The stage of migration "{migration}" is ambiguous: {complain(own, halves)}.',
         messages.stage_remedy(
             migration,
             policy.override,
             policy.baseline,
             can_split=all(rule.stageable for _, rule in own),
+            split=torn[1].remedy if torn else "",
         ),
     )
 
@@ -193,18 +200,21 @@ def _invalid(who: str, error: NotAStage) -> InvalidStage:
 
 def _judge(
     migration: AnyMigration, history: History, plan: Collection[Hashable]
-) -> tuple[Judgement, Judgement]:
+) -> tuple[Judgement, Judgement, AllHalves]:
     """The rules that hold for the operations: by themselves, and given the plan."""
     key = _key(migration)
     itself = (key,)
     own: Judgement = []
     in_plan: Judgement = []
+    halves: dict[int, Halves] = {}
     error: InvalidStage | None = None
     for operation in migration.operations:
         judged: tuple[Rule, ...] = ()
         try:
             judged = _ask(operation, key[0], history, itself)
             own += [(operation, rule) for rule in judged]
+            if len(judged) > 1:
+                halves |= halves_of(operation, key[0], history, judged)
             if plan:
                 if any(rule.stage is not Stage.PRE_DEPLOY for rule in judged):
                     judged = _ask(operation, key[0], history, plan)
@@ -217,7 +227,19 @@ def _judge(
         history.forget_origins()
     if error is not None:
         raise error
-    return own, in_plan
+    return own, in_plan, halves
+
+
+def halves_of(
+    operation: Operation, app_label: str, history: History, judged: Collection[Rule]
+) -> AllHalves:
+    """Those of an operation, if its rules require both stages."""
+    if not _needs_both(judged):
+        return {}
+    # Not imported at the top: there is hardly ever such an operation.
+    from syzygy.halves import halve
+
+    return {id(operation): halve(operation, app_label, history, judged)}
 
 
 def _touches_unseen(
@@ -290,21 +312,42 @@ def infer(judgement: Judgement) -> Decision | None:
     )
 
 
-def complain(judgement: Judgement) -> str:
+def complain(judgement: Judgement, halves: AllHalves) -> str:
     """Why no stage suits all operations, as the rest of a sentence."""
     for operation, rule in judgement:
         if not rule.stageable:
             return f'no stage is safe for "{describe(operation)}": {rule.why}'
-    phrases = []
-    for stage, when in (
-        (Stage.PRE_DEPLOY, "before"),
-        (Stage.POST_DEPLOY, "after"),
-    ):
-        operation, rule = next(pair for pair in judgement if pair[1].required is stage)
-        phrases.append(
-            f'"{describe(operation)}" has to run {when} the rollout ({rule.why})'
+    torn = _torn(judgement, halves)
+    if torn:
+        judgement = [pair for pair in judgement if pair[0] is torn[0]]
+    (first, before), (second, after) = (
+        next(pair for pair in judgement if pair[1].required is stage)
+        for stage in (Stage.PRE_DEPLOY, Stage.POST_DEPLOY)
+    )
+    if torn:
+        return (
+            f'"{describe(first)}" has to run before the rollout as well as after it: '
+            f"{torn[1].before} before it ({before.why}), {torn[1].after} after it "
+            f"({after.why})"
         )
-    return ", but ".join(phrases)
+    return (
+        f'"{describe(first)}" has to run before the rollout ({before.why}), but '
+        f'"{describe(second)}" has to run after the rollout ({after.why})'
+    )
+
+
+def _torn(judgement: Judgement, halves: AllHalves) -> tuple[Operation, Halves] | None:
+    """The first operation that needs both stages by itself."""
+    for operation, _ in judgement:
+        if id(operation) in halves:
+            mine = [rule for other, rule in judgement if other is operation]
+            if _needs_both(mine):
+                return operation, halves[id(operation)]
+    return None
+
+
+def _needs_both(judged: Iterable[Rule]) -> bool:
+    return {*Stage} <= {rule.required for rule in judged}
 
 
 def describe(operation: Operation) -> str:

@@ -6,12 +6,15 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from django import VERSION
+from django.db import migrations, models
 from django.db.migrations import (
     AddConstraint,
     AddField,
     AddIndex,
     AlterField,
     AlterModelOptions,
+    AlterUniqueTogether,
     CreateModel,
     DeleteModel,
     Migration,
@@ -24,7 +27,13 @@ from django.db.migrations import (
     SeparateDatabaseAndState,
 )
 from django.db.migrations.operations.base import Operation
-from django.db.models import CharField, Index, IntegerField, UniqueConstraint
+from django.db.models import (
+    CharField,
+    ForeignKey,
+    Index,
+    IntegerField,
+    UniqueConstraint,
+)
 
 from syzygy import Stage, rules
 from syzygy.exceptions import AmbiguousStage
@@ -652,16 +661,73 @@ def test_one_operation_may_be_in_conflict_with_itself() -> None:
     both = AlterField("post", "x", CharField(max_length=50, null=True, unique=True))
     before = post(x=CharField(max_length=50))
     with pytest.raises(AmbiguousStage) as raised:
-        decide_all(migration("0002", both), before=[before])
-    assert raised.value.summary.count(describe(both)) == 2
-    assert rules.DROP_NOT_NULL.why in raised.value.summary
-    assert rules.ADD_UNIQUE.why in raised.value.summary
+        # Others don't keep it from being told, which is of no use to split from it.
+        decide_all(migration("0002", ADD, both, REMOVE), before=[before])
+    assert (
+        f'"{describe(both)}" has to run before the rollout as well as after it: '
+        f"allowing NULL before it ({rules.DROP_NOT_NULL.why}), making it unique after "
+        f"it ({rules.ADD_UNIQUE.why})."
+    ) in raised.value.summary
+    assert 'an AlterField of "x" that does no more than allowing NULL' in (
+        raised.value.remedy
+    )
+
+
+def test_what_is_unique_together_is_split_as_it_is_pasted() -> None:
+    fields = {name: IntegerField() for name in "abcd"}
+    change = AlterUniqueTogether("post", {("a", "b"), ("c", "d"), ("d",)})
+    before = [
+        post(**fields),
+        AlterUniqueTogether("post", {("a", "c"), ("b", "a"), ("a",)}),
+    ]
+    with pytest.raises(AmbiguousStage) as raised:
+        decide_all(migration("0002", change), before=before)
+    assert 'dropping ("a",), ("a", "c") before it' in raised.value.summary
+    assert 'adding ("c", "d"), ("d",) after it' in raised.value.summary
+    code = raised.value.remedy.splitlines()[1]
+    first = eval(code, {"migrations": migrations})
+    found = decide_all(
+        migration("0002", first), migration("0003", change), before=before
+    )
+    assert [each.stage for each in found] == [PRE, POST]
+    assert first.option_value == {("a", "b")}
+
+
+@pytest.mark.parametrize(
+    ("operation", "told"),
+    [
+        (AlterUniqueTogether("post", {("y",)}), '("post", set())'),
+        (
+            SeparateDatabaseAndState([ADD, REMOVE]),
+            "Make two of that operation, one for each part",
+        ),
+    ],
+)
+def test_whatever_needs_both_stages_says_how_to_split_it(
+    operation: Operation, told: str
+) -> None:
+    before = [*BEFORE, AlterUniqueTogether("post", {("x",)})]
+    with pytest.raises(AmbiguousStage) as raised:
+        decide_all(migration("0002", operation), before=before)
+    assert "as well as after it" in raised.value.summary
+    assert told in raised.value.remedy
+
+
+@pytest.mark.skipif(VERSION < (6, 1), reason="the database doesn't act on delete")
+def test_what_the_database_does_on_delete_is_not_split() -> None:
+    def key(on_delete: Any) -> Any:
+        return ForeignKey("blog.tag", on_delete, null=True)
+
+    before = [model("Tag"), post(tag=key(getattr(models, "DB_CASCADE", None)))]
+    change = AlterField("post", "tag", key(getattr(models, "DB_SET_NULL", None)))
+    with pytest.raises(AmbiguousStage, match="in two deployments, by way of"):
+        decide_all(migration("0002", change), before=before)
 
 
 def test_a_complaint_prefers_what_no_stage_suits() -> None:
     pairs: Judgement = [(ADD, rules.ADD_FIELD), (REMOVE, rules.REMOVE_FIELD)]
-    assert "no stage" not in complain(pairs)
-    assert "no stage" in complain([*pairs, (RENAME, rules.RENAME_COLUMN)])
+    assert "no stage" not in complain(pairs, {})
+    assert "no stage" in complain([*pairs, (RENAME, rules.RENAME_COLUMN)], {})
 
 
 def test_an_operation_is_described_as_django_does() -> None:
