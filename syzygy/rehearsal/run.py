@@ -221,7 +221,10 @@ class _Run:
     ) -> set[ModelKey]:
         """The models to probe; of those that can't be, note why."""
         keys, silent = models_to_probe(
-            steps, (old, new), changed_models(old.state, new.state)
+            steps,
+            (old, new),
+            changed_models(old.state, new.state),
+            is_undone=self._options.revert,
         )
         if self._options.all_models:
             keys = {*old.state.models, *new.state.models}

@@ -17,25 +17,31 @@ from syzygy.staging import Step
 
 
 def models_to_probe(
-    steps: Sequence[Step], releases: Sequence[Release], changed: Collection[ModelKey]
+    steps: Sequence[Step],
+    releases: Sequence[Release],
+    changed: Collection[ModelKey],
+    *,
+    is_undone: bool = False,
 ) -> tuple[set[ModelKey], list[Operation]]:
     """What the steps may concern, and the operations that don't tell what they touch.
 
     ``changed`` are the models that differ between the releases. What these refer to is
-    included: their rows may be in the way when that is deleted.
+    included: their rows may be in the way when that is deleted. ``is_undone`` says that
+    the steps are undone in the end.
     """
     keys = set(changed)
-    silent = []
+    silent: dict[int, Operation] = {}
     for step in steps:
         label = step.migration.app_label
         for operation in step.migration.operations:
-            touched = touched_models(operation, label) or set()
-            touched |= _mentioned(operation, label, releases)
-            if not touched:
-                silent.append(operation)
-            keys |= touched
+            for backward in (False, True)[: 1 + is_undone]:
+                touched = touched_models(operation, label) or set()
+                touched |= _mentioned(operation, label, releases, backward=backward)
+                if not (touched or _does_nothing(operation, backward=backward)):
+                    silent[id(operation)] = operation
+                keys |= touched
     related = {key for release in releases for key in release.related(keys)}
-    return keys | related, silent
+    return keys | related, list(silent.values())
 
 
 def is_opaque(operation: Operation) -> bool:
@@ -47,14 +53,29 @@ def is_opaque(operation: Operation) -> bool:
     return not type(operation).__module__.startswith(("django.", "syzygy."))
 
 
+def _does_nothing(operation: Operation, *, backward: bool) -> bool:
+    """Whether it is SQL or code that isn't any, one way."""
+    if isinstance(operation, RunSQL):
+        return not (operation.reverse_sql if backward else operation.sql)
+    if isinstance(operation, RunPython):
+        code = operation.reverse_code if backward else operation.code
+        return code in (None, RunPython.noop)
+    parts = parts_of(operation)
+    return bool(parts) and all(_does_nothing(part, backward=backward) for part in parts)
+
+
 def _mentioned(
-    operation: Operation, app_label: str, releases: Iterable[Release]
+    operation: Operation,
+    app_label: str,
+    releases: Iterable[Release],
+    *,
+    backward: bool,
 ) -> set[ModelKey]:
     """The models whose tables or names occur in the SQL or the code of an operation."""
     found: set[ModelKey] = set()
     for part in parts_of(operation):
-        found |= _mentioned(part, app_label, releases)
-    words = words_of(operation)
+        found |= _mentioned(part, app_label, releases, backward=backward)
+    words = words_in(_texts(operation, backward=backward))
     if isinstance(operation, RunSQL):
         for release in releases:
             found |= _with_table_in(words, release)
@@ -79,11 +100,19 @@ def _with_table_in(words: Collection[str], release: Release) -> set[ModelKey]:
 
 def words_of(operation: Operation) -> set[str]:
     """The words in the SQL of an operation, or in the texts of its code."""
-    if isinstance(operation, RunSQL):
-        return words_in(texts_in([operation.sql, operation.reverse_sql]))
-    if isinstance(operation, RunPython):
-        return words_in(_strings(operation.code))
+    if isinstance(operation, RunSQL | RunPython):
+        return words_in(
+            [*_texts(operation, backward=False), *_texts(operation, backward=True)]
+        )
     return set().union(*map(words_of, parts_of(operation)))
+
+
+def _texts(operation: Operation, *, backward: bool) -> Iterator[str]:
+    """The texts in the SQL or in the code of an operation, one way."""
+    if isinstance(operation, RunSQL):
+        yield from texts_in(operation.reverse_sql if backward else operation.sql)
+    elif isinstance(operation, RunPython):
+        yield from _strings(operation.reverse_code if backward else operation.code)
 
 
 def words_in(texts: Iterable[str]) -> set[str]:
