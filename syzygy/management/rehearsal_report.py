@@ -256,15 +256,21 @@ def github_annotations(rehearsal: Rehearsal) -> Iterator[str]:
 def _by_reason(items: Iterable[NotProbed]) -> Iterator[tuple[str, str]]:
     """Labels, with commas between, and the reason that they have in common.
 
-    It may name the label, to say what to do about it.
+    It may name the label, to say what to do about it; that of a field class is told of
+    one of its fields.
     """
     groups: dict[str, list[NotProbed]] = {}
     for item in items:
-        common = item.reason.replace(f'"{item.label}"', '"app_label.Model.field"')
-        groups.setdefault(common, []).append(item)
-    for common, group in groups.items():
+        groups.setdefault(item.kind or _for_any(item), []).append(item)
+    for group in groups.values():
         labels = ", ".join(item.label for item in group)
-        yield labels, common if len(group) > 1 else group[0].reason
+        yield labels, _for_any(group[0]) if len(group) > 1 else group[0].reason
+
+
+def _for_any(item: NotProbed) -> str:
+    """The reason as it is for all that is passed over for the same."""
+    cls = item.kind.rpartition(".")[2]
+    return item.reason.replace(f'"{item.label}"', cls or '"app_label.Model.field"')
 
 
 def _step_data(moment: Moment) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class Attempts:
 
     def pass_over(self, error: Unprobable, subject: str = "") -> None:
         """Note what can't be tried, and which of several things it is about."""
-        item = NotProbed(error.label, error.reason)
+        item = NotProbed(error.label, error.reason, error.kind)
         self.unprobable[error.label, subject] = item
 
     def quietly(self, do: Callable[[], _ResultT]) -> _ResultT | None:

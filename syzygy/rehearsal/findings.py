@@ -84,10 +84,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class NotProbed:
-    """What was passed over: a model or a field, why, and how that can be mended."""
+    """What was passed over: a model or a field, why, and how that can be mended.
+
+    ``kind`` is the field class, if that is the reason.
+    """
 
     label: str
     reason: str
+    kind: str = ""
 
 
 @dataclass(frozen=True)

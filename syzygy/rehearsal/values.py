@@ -29,13 +29,15 @@ class Unprobable(Exception):
     """What can't be rehearsed.
 
     ``label`` names the model, or the field, as "app.Model" or "app.Model.field";
-    ``reason`` says why, and what would help, in full sentences.
+    ``reason`` says why, and what would help, in full sentences; ``kind`` is the path of
+    the field's class, if it is that of which no values are known.
     """
 
-    def __init__(self, label: str, reason: str) -> None:
+    def __init__(self, label: str, reason: str, kind: str = "") -> None:
         super().__init__(f'"{label}": {reason}')
         self.label = label
         self.reason = reason
+        self.kind = kind
 
 
 class Values(Protocol):
@@ -136,7 +138,12 @@ def values_of(field: Any, *, is_part: bool = False) -> Values:
             return registered
         if known := built_in(base):
             return known
-    raise Unprobable(label_of(field), _unknown(field))
+    raise Unprobable(
+        label_of(field),
+        f'No values are known for a field of the class "{type(field).__name__}". '
+        + how_to_teach(label_of(field)),
+        _kind(field),
+    )
 
 
 def how_to_teach(label: str) -> str:
@@ -148,11 +155,8 @@ def how_to_teach(label: str) -> str:
     )
 
 
-def _unknown(field: Any) -> str:
-    return (
-        f'No values are known for a field of the class "{type(field).__name__}". '
-        + how_to_teach(label_of(field))
-    )
+def _kind(field: Any) -> str:
+    return f"{type(field).__module__}.{type(field).__qualname__}"
 
 
 def _normalized(label: str) -> str | None:
@@ -201,4 +205,5 @@ def _as_read(field: Any, value: Any, connection: BaseDatabaseWrapper) -> Any:
         label_of(field),
         f'The field is of the class "{type(field).__name__}", and {problem}. '
         + how_to_teach(label_of(field)),
+        _kind(field),
     )
