@@ -54,6 +54,12 @@ class Step(NamedTuple):
         return stage.inverted if stage else None
 
     @property
+    def runs_in(self) -> Stage:
+        """The stage in which it runs, be it only along with others."""
+        ran = Stage.POST_DEPLOY if self.is_postponed else Stage.PRE_DEPLOY
+        return self.stage or ran
+
+    @property
     def reason(self) -> str:
         """Why it runs in that stage, as a phrase for people."""
         stage = self.decision.stage

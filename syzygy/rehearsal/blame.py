@@ -49,6 +49,8 @@ class Suspect(NamedTuple):
     tables: frozenset[str]
     join_tables: frozenset[str]
     fields: tuple[str, ...]
+    # Of what it says without doing it.
+    stated: tuple[Rule, ...] = ()
 
 
 def suspects(start: ProjectState, steps: Iterable[Step]) -> list[Suspect]:
@@ -72,11 +74,18 @@ def suspects(start: ProjectState, steps: Iterable[Step]) -> list[Suspect]:
                 frozenset(before),
                 frozenset(_join_tables(references, history)),
                 _fields(operation, label, history),
+                _stated(operation, label, history),
             )
             history.advance(operation, label)
             after = map(history.table, models)
             found.append(suspect._replace(tables=suspect.tables.union(after)))
     return found
+
+
+def _stated(operation: Operation, label: str, history: History) -> tuple[Rule, ...]:
+    """The rules for what an operation says, if that were done."""
+    parts = getattr(operation, "state_operations", None) or ()
+    return tuple(r for part in parts for r in operation_effects(part, label, history))
 
 
 def find_culprit(
@@ -88,15 +97,30 @@ def find_culprit(
         return None
     fields = best.fields if key is None or key in best.models else ()
     field = failure.field or ", ".join(_named(fields, failure) or fields)
-    where = best.step.migration, best.step.stage, best.step.backward
     if key in best.models and not any(rule.has_effect for rule in best.rules):
         makers = _makers(best, among)
         if not makers and any(map(_may_make, _beside(best, among))):
-            return Culprit(*where, field=field)
+            return Culprit(**_where(best), field=field)
         best = makers[-1] if makers else best
-        where = best.step.migration, best.step.stage, best.step.backward
-    rule = _worst(best, failure)
-    return Culprit(*where, best.operation, best.position, rule, field)
+    return Culprit(
+        **_where(best),
+        operation=best.operation,
+        position=best.position,
+        rule=_worst(best, failure),
+        field=field,
+        stated=_worst(best._replace(rules=best.stated), failure),
+    )
+
+
+def _where(suspect: Suspect) -> dict[str, Any]:
+    step = suspect.step
+    return {
+        "migration": step.migration,
+        "stage": step.stage,
+        "backward": step.backward,
+        "runs_in": step.runs_in,
+        "source": step.decision.source,
+    }
 
 
 # What SQL that makes or changes a table begins with.
@@ -195,8 +219,8 @@ def _may_hold(
 def _is_unsafe(rule: Rule | None, suspect: Suspect) -> bool:
     if rule is None:
         return True
-    stage = suspect.step.stage
-    if stage and suspect.step.backward:
+    stage = suspect.step.runs_in
+    if suspect.step.backward:
         stage = stage.inverted
     misplaced = rule.required not in (None, stage) and not is_opaque(rule)
     return misplaced or rule.split or not rule.stageable

@@ -12,6 +12,7 @@ from django.db.migrations.operations.base import Operation
 from syzygy.constants import Stage
 from syzygy.requirements import is_opaque
 from syzygy.rules import Rule
+from syzygy.stages import Source
 
 # The subject of a probe that came upon it where it has no place.
 NULL = "NULL"
@@ -116,7 +117,11 @@ class Moment:
 
 @dataclass(frozen=True)
 class Culprit:
-    """The operation to which failures are put down, and where it stands."""
+    """The operation to which failures are put down, and where it stands.
+
+    ``runs_in`` and ``source`` say when it ran, even without a ``stage``, and who said
+    so; ``stated`` is the rule for what it would do if it were no mere change of state.
+    """
 
     migration: Migration
     stage: Stage | None
@@ -125,6 +130,9 @@ class Culprit:
     position: int | None = None
     rule: Rule | None = None
     field: str = ""
+    runs_in: Stage | None = None
+    source: Source | None = None
+    stated: Rule | None = None
 
     @property
     def is_misplaced(self) -> bool:
@@ -134,7 +142,7 @@ class Culprit:
         required = self.rule.required if self.rule and is_known else None
         if required and self.backward:
             required = required.inverted
-        return required is not None and required is not self.stage
+        return required is not None and required is not (self.stage or self.runs_in)
 
     @property
     def why(self) -> str:

@@ -6,13 +6,24 @@ from django.db.migrations import RemoveField
 
 from syzygy.constants import Stage
 from syzygy.rehearsal import scope
-from syzygy.rehearsal.findings import NEXT_KEY, Action, Culprit, Failure
+from syzygy.rehearsal.findings import NEXT_KEY, NULL, Action, Culprit, Failure
 from syzygy.rehearsal.row_rules import forbids_null
 from syzygy.requirements import is_opaque
-from syzygy.rules import ADD_UNIQUE, DROP_NOT_NULL, SET_NOT_NULL
+from syzygy.rules import (
+    ADD_UNIQUE,
+    DROP_DB_CONSTRAINT,
+    DROP_NOT_NULL,
+    DROP_UNIQUE,
+    REMOVE_CONSTRAINT,
+    REMOVE_UNIQUE_TOGETHER,
+    SET_NOT_NULL,
+    STATE_ONLY,
+    WIDEN_TYPE,
+)
+from syzygy.stages import Source
 
 _ATTACH_LATER = (
-    "If the running release has to delete such rows, leave the constraint out before "
+    "If the old release has to delete such rows, leave the constraint out before "
     "the rollout (db_constraint=False), and add it after it (AlterField)."
 )
 _UPSERT_LATER = (
@@ -25,9 +36,9 @@ _MILD = {
     "create-model": _ATTACH_LATER,
     "add-field-relation": _ATTACH_LATER,
     "add-field-m2m": _ATTACH_LATER,
-    "drop-unique": _UPSERT_LATER.format("running"),
-    "remove-constraint": _UPSERT_LATER.format("running"),
-    "remove-unique-together": _UPSERT_LATER.format("running"),
+    "drop-unique": _UPSERT_LATER.format("old"),
+    "remove-constraint": _UPSERT_LATER.format("old"),
+    "remove-unique-together": _UPSERT_LATER.format("old"),
     "add-unique": _UPSERT_LATER.format("new"),
     "add-constraint": _UPSERT_LATER.format("new"),
     "add-unique-together": _UPSERT_LATER.format("new"),
@@ -40,9 +51,16 @@ _MILD = {
         "constraint is added; if it tells apart what was equal, before it."
     ),
 }
+# Those of them that are no other way to write the deployment.
+_ELSEWHERE = {_COPE, _UPSERT_LATER.format("old"), _UPSERT_LATER.format("new")}
 # What any release does with a table that is as it expects.
 _PLAIN = {Action.INSERT, Action.SELECT, Action.UPDATE}
 _WHEN = {Stage.PRE_DEPLOY: "before", Stage.POST_DEPLOY: "after"}
+# What has to be undone in which stage of the rollback.
+_UNDONE = {
+    Stage.PRE_DEPLOY: "only when the new release is gone",
+    Stage.POST_DEPLOY: "before the old release comes back",
+}
 
 
 def way_out(culprit: Culprit, failure: Failure) -> str:
@@ -53,36 +71,105 @@ def way_out(culprit: Culprit, failure: Failure) -> str:
     if failure.probe.action is Action.KEEP and isinstance(
         culprit.operation, RemoveField
     ):
-        return (
-            "Copy the values to where the new release looks for them before the field "
-            "goes, and again what the running release writes meanwhile."
-        )
+        return _KEEP_VALUES[culprit.backward]
     if failure.probe.subject == NEXT_KEY:
         return (
             "Reset the sequence where the rows with keys of their own are inserted: "
             f"manage.py sqlsequencereset {culprit.migration.app_label} prints the SQL."
         )
     if rule is None or is_opaque(rule):
-        return "Find out what the migration does to the rows and tables of the model."
+        what = "undoing the migration" if culprit.backward else "the migration"
+        return f"Find out what {what} does to the rows and tables of the model."
     if rule.required and not rule.caveat and culprit.is_misplaced:
-        return (
-            f"Apply it {_WHEN[rule.required]} the rollout: in a migration that holds "
-            "nothing with another requirement, with\n"
-            "    from syzygy import Stage\n"
-            f"    stage = Stage.{rule.required.name}"
-        )
+        return _in_stage(culprit, rule.required)
     if _is_stated_apart(culprit) and failure.probe.action in _PLAIN:
         return (
             "Have it make of the database what its state operations say, which is what "
-            "the release looks for."
+            "the release looks for, and undo that when they are undone."
+            if culprit.backward
+            else "Have it make of the database what its state operations say, which is "
+            "what the release looks for."
         )
+    if rule is STATE_ONLY:
+        return _do_what_is_stated(culprit, failure)
+    return _for(
+        culprit, rule.remedy or _MILD.get(rule.code) or _SPLIT.format(rule.code)
+    )
+
+
+# By whether the field comes back with the rollback.
+_KEEP_VALUES = {
+    False: (
+        "Copy the values to where the new release looks for them before the field "
+        "goes, and again what the running release writes meanwhile."
+    ),
+    True: (
+        "What was in the field went with it: remove it in a later deployment, which "
+        "nobody rolls back past, or fill it when it is there again: with RunPython or "
+        'RunSQL in a migration before this one, whose "reverse_code" or "reverse_sql" '
+        "does it."
+    ),
+}
+_SPLIT = (
+    'See what the rule "{}" says in the reference, and split the change so that each '
+    "release finds what it needs."
+)
+
+
+def _for(culprit: Culprit, remedy: str) -> str:
+    """What to write otherwise, told of the rollback where that is what breaks."""
+    if not culprit.backward or remedy in _ELSEWHERE:
+        return remedy
+    return f"Change the deployment, which is undone in the reversed order: {remedy}"
+
+
+def _in_stage(culprit: Culprit, required: Stage) -> str:
+    """How to have it run, or be undone, in the other stage."""
+    when = f"{_WHEN[required]} the rollout"
+    if culprit.source is Source.BASELINE:
+        return (
+            f'The setting "{Source.BASELINE.value}" has it for deployed everywhere, so '
+            f'no stage that it declares counts: end it before "{culprit.migration}", '
+            f"which then has to run {when}."
+        )
+    if culprit.source is Source.OVERRIDE:
+        return (
+            f'Change its stage in the setting "{Source.OVERRIDE.value}", which goes '
+            f"before one that it declares, to Stage.{required.name}: {when}."
+        )
+    if culprit.backward:
+        way = (
+            f"Undo it {_UNDONE[required]}, as is done with what is applied {when}: put "
+            "it into"
+        )
+    else:
+        way = f"Apply it {when}: in"
     return (
-        rule.remedy
-        or _MILD.get(rule.code)
-        or (
-            f'See what the rule "{rule.code}" says in the reference, and split the '
-            "change so that each release finds what it needs."
+        f"{way} a migration that holds nothing with another requirement, with\n"
+        "    from syzygy import Stage\n"
+        f"    stage = Stage.{required.name}"
+    )
+
+
+def _do_what_is_stated(culprit: Culprit, failure: Failure) -> str:
+    """What to do where the database has to follow what is said of the models."""
+    stated = culprit.stated
+    if stated is None or not stated.has_effect:
+        return (
+            "It changes nothing in the database, where the release looks for what the "
+            "models have: change that as well, in this migration or in another."
         )
+    if failure.probe.subject == NULL and stated.code in _MILD:
+        return _MILD[stated.code]
+    if stated.remedy:
+        return _for(
+            culprit, f"The database has to follow what it only says. {stated.remedy}"
+        )
+    how = f"{_WHEN[stated.required]} the rollout, " if stated.required else ""
+    return _for(
+        culprit,
+        f"The database has to follow what it only says: do that in it, too, {how}by "
+        'the operation itself, or with "database_operations".',
     )
 
 
@@ -99,6 +186,18 @@ def _is_stated_apart(culprit: Culprit) -> bool:
     )
 
 
+# What keeps a rule's operation from being undone.
+_MEND_FORBIDDEN = "Mend the rows that it will forbid again"
+_UNDOING_FORBIDS = {
+    DROP_NOT_NULL: "Fill the rows that hold NULL",
+    DROP_DB_CONSTRAINT: _MEND_FORBIDDEN,
+    DROP_UNIQUE: _MEND_FORBIDDEN,
+    REMOVE_CONSTRAINT: _MEND_FORBIDDEN,
+    REMOVE_UNIQUE_TOGETHER: _MEND_FORBIDDEN,
+    WIDEN_TYPE: _MEND_FORBIDDEN,
+}
+
+
 def _mend(culprit: Culprit, failure: Failure) -> str:
     """What to do about a migration that fails, whatever its stage is."""
     rule = culprit.rule
@@ -113,11 +212,11 @@ def _mend(culprit: Culprit, failure: Failure) -> str:
             f"Mend {what}: it has to fit the models as the migrations before it leave "
             "them, which may have other fields than they have in the end."
         )
-    if culprit.backward and rule is DROP_NOT_NULL:
+    if culprit.backward and rule in _UNDOING_FORBIDS:
         return (
-            "Fill the rows that hold NULL before it is undone: with RunPython or "
-            'RunSQL in a migration after this one, whose "reverse_code" or '
-            '"reverse_sql" does it.'
+            f"{_UNDOING_FORBIDS[rule]} before it is undone: with RunPython or RunSQL "
+            'in a migration after this one, whose "reverse_code" or "reverse_sql" does '
+            "it."
         )
     if rule is SET_NOT_NULL or forbids_null(
         getattr(culprit.operation, "constraint", None)
@@ -136,7 +235,9 @@ def _mend(culprit: Culprit, failure: Failure) -> str:
             'writes one default into all rows; "syzygy.operations.Backfill" gives each '
             "a value of its own."
         )
-    return (rule and rule.remedy) or (
+    if rule and rule.remedy:
+        return _for(culprit, rule.remedy)
+    return (
         "Find out what it trips over: the tables hold a few rows, all of which one of "
         "the releases may write."
     )
