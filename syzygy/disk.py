@@ -87,8 +87,11 @@ class MigrationFolder(NamedTuple):
             try:
                 with open(os.path.join(location, f"{name}.py"), "rb") as file:
                     return file.read().decode()
-            except (OSError, UnicodeDecodeError):
+            except OSError:
                 continue
+            except UnicodeDecodeError:
+                # It may say what its encoding is.
+                break
         return None
 
     def may_mention(self, name: str, words: Iterable[str]) -> bool:
@@ -209,16 +212,21 @@ def mentions(source: str, word: str) -> bool:
 
 
 def mentions_field(source: str, model: str, field: str) -> bool:
-    """Whether the names of a model (in lower case) and a field are in the source."""
-    return mentions(source, field) and mentions(source.lower(), model)
+    """Whether the source may be about a field of a model (a lower-case name).
+
+    That is so if their names are in it, or if the model may get its name there.
+    """
+    is_near = mentions(source, field) or "RenameModel" in source
+    return is_near and mentions(source.lower(), model)
 
 
 def shows_plain_field(source: str, model: str, field: str) -> bool:
     """Whether the source of a migration says that a field is no primary key.
 
     That is so where it defines the field of the model (a lower-case name) as
-    ``makemigrations`` writes that, and no primary key but automatic ones. Fields that
-    are primary keys without being told so in the migration are not thought of.
+    ``makemigrations`` writes that, renames nothing, and has no primary key but those
+    named "id", another name than the field's. Fields that are primary keys without
+    being told so in the migration are not thought of.
     """
     is_defined = mentions_field(source, model, field) and (
         any(
@@ -230,7 +238,10 @@ def shows_plain_field(source: str, model: str, field: str) -> bool:
             for name, members in re.findall(_MODEL, source)
         )
     )
-    return is_defined and "primary_key" not in re.sub(_AUTOMATIC_KEY, "", source)
+    if not is_defined or "Rename" in source:
+        return False
+    others = source if field == "id" else re.sub(_AUTOMATIC_KEY, "", source)
+    return "primary_key" not in others
 
 
 def history_of(
@@ -290,7 +301,7 @@ def concerns_other_apps(migrations: Collection[AnyMigration]) -> bool:
     return renames_models(migrations) or any(
         isinstance(operation, AlterField) and operation.field.remote_field
         for migration in migrations
-        for operation in _with_parts(migration.operations)
+        for operation in with_parts(migration.operations)
     )
 
 
@@ -299,13 +310,13 @@ def renames_models(migrations: Iterable[AnyMigration]) -> bool:
     return any(
         isinstance(operation, RenameModel)
         for migration in migrations
-        for operation in _with_parts(migration.operations)
+        for operation in with_parts(migration.operations)
     )
 
 
-def _with_parts(operations: Iterable[Operation]) -> Iterator[Operation]:
+def with_parts(operations: Iterable[Operation]) -> Iterator[Operation]:
     """The operations, and those that they wrap."""
     for operation in operations:
         yield operation
-        yield from _with_parts(getattr(operation, "database_operations", None) or ())
-        yield from _with_parts(getattr(operation, "state_operations", None) or ())
+        yield from with_parts(getattr(operation, "database_operations", None) or ())
+        yield from with_parts(getattr(operation, "state_operations", None) or ())

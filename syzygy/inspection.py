@@ -7,7 +7,15 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from django.apps import AppConfig
-from django.db.migrations import AddField, AlterField, CreateModel, RemoveField
+from django.db.migrations import (
+    AddField,
+    AlterField,
+    AlterModelOptions,
+    CreateModel,
+    RemoveField,
+    RenameField,
+    RenameModel,
+)
 from django.db.migrations.exceptions import BadMigrationError
 
 from syzygy import conf
@@ -18,6 +26,7 @@ from syzygy.disk import (
     migration_folder,
     renames_models,
     shows_plain_field,
+    with_parts,
 )
 from syzygy.exceptions import AmbiguousStage
 from syzygy.graph import (
@@ -168,14 +177,16 @@ class Inspection:
 
         A module that doesn't have the names of a model and its field in its source
         can't define the field, unless it makes up names, or the model had another one;
-        then the field stays unknown. Of a field that goes it
-        is only asked whether it is the primary key, which the source mostly tells.
+        then the field stays unknown. Of a field that goes it is only asked whether it
+        is the primary key, which the source mostly tells. What was renamed may have
+        been anything, and a model without a table may have got one: then all is
+        imported.
         """
         altered, removed = (
             {
                 (operation.model_name_lower, operation.name)
                 for migration in doubtful
-                for operation in migration.operations
+                for operation in with_parts(migration.operations)
                 if isinstance(operation, kind)
             }
             for kind in (AlterField, RemoveField)
@@ -184,21 +195,28 @@ class Inspection:
             if not (altered or removed):
                 return
             key = (folder.app_label, name)
-            if key in self._migrations:
-                continue
-            source = folder.source(name)
-            if source is not None:
-                plain = {each for each in removed if shows_plain_field(source, *each)}
-                self._plain |= {(folder.app_label, *each) for each in plain}
-                removed -= plain
-            if source is None or any(
-                mentions_field(source, *each) for each in altered | removed
-            ):
+            is_new = key not in self._migrations
+            if is_new:
+                source = folder.source(name)
+                if source is not None:
+                    plain = {e for e in removed if shows_plain_field(source, *e)}
+                    self._plain |= {(folder.app_label, *each) for each in plain}
+                    removed -= plain
+                    if not any(
+                        mentions_field(source, *each) for each in altered | removed
+                    ):
+                        continue
                 self._load(folder, [name])
-                if key in self._migrations:
-                    defined = set(_defined_fields(self._migrations[key]))
-                    altered -= defined
-                    removed -= defined
+            migration = self._migrations.get(key)
+            if migration is None:
+                return
+            if _hides(migration, altered | removed):
+                self._load_all(folder, doubtful)
+                return
+            if is_new:
+                defined = set(_defined_fields(migration))
+                altered -= defined
+                removed -= defined
 
     def _load_all(
         self, folder: MigrationFolder, doubtful: Collection[WrittenMigration]
@@ -244,7 +262,7 @@ class Inspection:
             is None
             and (migration.app_label, each.model_name_lower, each.name)
             not in self._plain
-            for each in migration.operations
+            for each in with_parts(migration.operations)
             if isinstance(each, RemoveField)
         )
 
@@ -264,6 +282,8 @@ class Inspection:
             for app_label, name in migrations
             if app_label in by_name and not _may_be_newer(name, by_name[app_label])
         )
+        # The setting isn't empty, however little of it is imported.
+        baseline.update(by_name.items())
         return baseline
 
 
@@ -287,3 +307,22 @@ def _defined_fields(migration: WrittenMigration) -> Iterator[tuple[str, str]]:
             yield from ((operation.name_lower, name) for name, _ in operation.fields)
         elif isinstance(operation, AddField | AlterField):
             yield operation.model_name_lower, operation.name
+
+
+def _hides(migration: WrittenMigration, fields: Collection[tuple[str, str]]) -> bool:
+    """Whether more than what defined one of these fields tells what it is.
+
+    The field or its model gets its name in this migration, or the model has no table
+    there, and perhaps has one later.
+    """
+    models = {model for model, _ in fields}
+    for each in with_parts(migration.operations):
+        match each:
+            case RenameField() if (each.model_name_lower, each.new_name) in fields:
+                return True
+            case RenameModel() if each.new_name_lower in models:
+                return True
+            case CreateModel() | AlterModelOptions() if each.name_lower in models:
+                if not each.options.get("managed", True):
+                    return True
+    return False

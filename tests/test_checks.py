@@ -1050,6 +1050,57 @@ def test_checks_import_nothing_for_a_field_that_goes_and_is_no_key(
     assert [str(message.obj) for message in run(project, **baseline)] == ["blog.0005"]
 
 
+AUTOMATIC = '("id", models.AutoField(auto_created=True, primary_key=True))'
+PLAIN_SLUG = "field=models.SlugField())"
+BY_CODE = 'm.CreateModel("Post", [("code", models.SlugField(primary_key=True))])'
+ADD_PLAIN = f'm.AddField(model_name="post", name="slug", {PLAIN_SLUG}'
+REMOVE_SLUG = 'm.RemoveField("post", "slug")'
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        (
+            [f'm.CreateModel(name="Post", fields=[{AUTOMATIC}])'],
+            'm.RemoveField("post", "id")',
+        ),
+        (
+            [BY_CODE, ADD_PLAIN, REMOVE_SLUG, 'm.RenameField("post", "code", "slug")'],
+            REMOVE_SLUG,
+        ),
+        (
+            [
+                BY_CODE.replace("code", "slug").replace("Post", "Draft"),
+                f'm.CreateModel(name="Post", fields=[{AUTOMATIC}])',
+                ADD_PLAIN,
+                'm.DeleteModel("Post")',
+                'm.RenameModel("Draft", "Post")',
+            ],
+            REMOVE_SLUG,
+        ),
+        ([BY_CODE], 'm.SeparateDatabaseAndState([m.RemoveField("post", "code")], [])'),
+        (
+            [
+                BY_CODE.replace(")])", ')], options={"managed": False})'),
+                'm.AlterModelOptions("post", {})',
+            ],
+            'm.RemoveField("post", "code")',
+        ),
+    ],
+    ids=["automatic", "field renamed", "model renamed", "wrapped", "managed later"],
+)
+def test_checks_see_that_a_key_goes_whatever_its_history(
+    project: Project, older: list[str], newer: str
+) -> None:
+    written = [*older, STATE_ONLY, newer]
+    files = {f"{n:04}": source(each) for n, each in enumerate(written, 1)}
+    project.app("blog", files)
+    *_, baseline, last = files
+    (message,) = run(project, MIGRATION_STAGES_BASELINE={"blog": baseline})
+    assert str(message.obj) == f"blog.{last}"
+    assert "primary key" in message.msg
+
+
 def test_checks_judge_an_altered_field_by_what_it_was(project: Project) -> None:
     """However little of the history they have imported."""
     field = 'm.AlterField("post", "slug", models.SlugField(max_length={}, null=True))'
@@ -1107,6 +1158,18 @@ def test_checks_pass_over_what_a_squashed_migration_replaces(project: Project) -
         },
     )
     assert run(project) == []
+
+
+def test_checks_keep_the_baseline_of_an_app_that_they_do_not_import(
+    project: Project,
+) -> None:
+    replaces = '[("blog", "0001_initial"), ("blog", "0002_both")]'
+    project.app("blog", {"0001_squashed": source(ADD, REMOVE, replaces=replaces)})
+    project.app("shop", {"0001_initial": source(CREATE)})
+    (message,) = run(project, MIGRATION_STAGES_BASELINE={"shop": "0001_initial"})
+    assert message.hint
+    assert 'MIGRATION_STAGES_BASELINE |= {"blog": "0001_squashed"}' in message.hint
+    assert "shop.migrations.0001_initial" not in sys.modules
 
 
 @pytest.mark.parametrize("enabled", [True, False])

@@ -342,6 +342,21 @@ def test_what_a_source_may_mention(install: Install, word: str, expected: bool) 
         assert not folder.may_mention("0001", [])
 
 
+def test_a_source_in_an_unknown_encoding_is_not_known(install: Install) -> None:
+    text = "# coding: latin-1\n# "
+    with install(INIT | {"app/migrations/0001.py": text}) as app_config:
+        folder = migration_folder(app_config)
+        assert folder
+        shadowed = Path(folder.locations[0], "more")
+        shadowed.mkdir()
+        (shadowed / "0001.py").write_text(MIGRATION)
+        folder = folder._replace(locations=(*folder.locations, str(shadowed)))
+        assert folder.source("0001") == text
+        Path(folder.locations[0], "0001.py").write_bytes(text.encode() + b"\xe4")
+        assert folder.source("0001") is None
+        assert folder.may_mention("0001", ["anything"])
+
+
 AUTOMATIC = ("id", models.BigAutoField(auto_created=True, primary_key=True))
 SLUG = models.SlugField()
 SLUG_KEY = models.SlugField(primary_key=True)
@@ -373,9 +388,25 @@ def create_post(*fields: tuple[str, models.Field[Any, Any]]) -> operations.Creat
 def test_what_the_source_of_a_migration_says_of_a_key(
     operation: operations.base.Operation, expected: bool
 ) -> None:
-    written = migration("blog.0001", operation)
-    text = MigrationWriter(written, include_header=False).as_string()
-    assert shows_plain_field(text, "post", "slug") == expected
+    assert shows_plain_field(as_written(operation), "post", "slug") == expected
+
+
+def test_what_the_source_of_a_migration_does_not_say_of_a_key() -> None:
+    automatic = as_written(create_post(AUTOMATIC, ("slug", SLUG)))
+    assert not shows_plain_field(automatic, "post", "id")
+    plain = as_written(create_post(("id", SLUG)))
+    assert shows_plain_field(plain, "post", "id")
+    for renaming in (
+        operations.RenameField("post", "code", "slug"),
+        operations.RenameModel("Draft", "Post"),
+    ):
+        renamed = as_written(operations.AddField("post", "slug", SLUG), renaming)
+        assert not shows_plain_field(renamed, "post", "slug")
+
+
+def as_written(*made: operations.base.Operation) -> str:
+    written = migration("blog.0001", *made)
+    return MigrationWriter(written, include_header=False).as_string()
 
 
 # The history of a migration
