@@ -11,6 +11,9 @@ from django.db.migrations import (
     AddField,
     AlterField,
     AlterModelOptions,
+    AlterModelTable,
+    AlterOrderWithRespectTo,
+    AlterUniqueTogether,
     CreateModel,
     RemoveField,
     RenameField,
@@ -42,6 +45,8 @@ from syzygy.history import History
 from syzygy.stages import decide, is_never_ambiguous, skip
 from syzygy.third_party import is_third_party
 
+# Operations on what earlier ones left of a model, which is more than its definition.
+_ON_OPTIONS = (AlterModelTable, AlterOrderWithRespectTo, AlterUniqueTogether)
 # What "makemigrations" begins a name with.
 _NUMBER = re.compile("[0-9]+")
 
@@ -179,14 +184,21 @@ class Inspection:
         can't define the field, unless it makes up names, or the model had another one;
         then the field stays unknown. Of a field that goes it is only asked whether it
         is the primary key, which the source mostly tells. What was renamed may have
-        been anything, and a model without a table may have got one: then all is
+        been anything, and a model may have got another table, or any: then all is
         imported.
         """
+        operations = [
+            operation
+            for migration in doubtful
+            for operation in with_parts(migration.operations)
+        ]
+        if any(isinstance(operation, _ON_OPTIONS) for operation in operations):
+            self._load_all(folder, doubtful)
+            return
         altered, removed = (
             {
                 (operation.model_name_lower, operation.name)
-                for migration in doubtful
-                for operation in with_parts(migration.operations)
+                for operation in operations
                 if isinstance(operation, kind)
             }
             for kind in (AlterField, RemoveField)

@@ -1101,6 +1101,21 @@ def test_checks_see_that_a_key_goes_whatever_its_history(
     assert "primary key" in message.msg
 
 
+def test_checks_see_what_table_a_model_had(project: Project) -> None:
+    """Though what defined the field that is altered, too, doesn't tell."""
+    project.app(
+        "blog",
+        {
+            "0001_initial": source(CREATE),
+            "0002_table": source('m.AlterModelTable("post", "other")'),
+            "0003_field": source('m.AlterField("post", "title", models.TextField())'),
+            "0004_table": source('m.AlterModelTable("post", None)'),
+        },
+    )
+    found = run(project, MIGRATION_STAGES_BASELINE={"blog": "0002_table"})
+    assert "blog.0004_table" in [str(message.obj) for message in found]
+
+
 def test_checks_judge_an_altered_field_by_what_it_was(project: Project) -> None:
     """However little of the history they have imported."""
     field = 'm.AlterField("post", "slug", models.SlugField(max_length={}, null=True))'
