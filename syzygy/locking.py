@@ -20,12 +20,14 @@ from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from django.core.files import locks
-from django.db import DatabaseError
+from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from syzygy.messages import error_text, process_text
 
+# Seconds to wait for another thread that uses the connection of a lock.
+TURN = 1.0
 # A connection that is silent for longer is one that some firewalls forget.
 PING = 30.0
 
@@ -48,7 +50,10 @@ class MigrationLock(ABC):
 
     @abstractmethod
     def release(self) -> None:
-        """Give it back. Raises nothing: it is gone with the connection."""
+        """Give it back. Raises nothing: it is gone with the connection.
+
+        Nor does it wait for a server that doesn't answer.
+        """
 
     @abstractmethod
     def holder(self) -> str:
@@ -89,13 +94,18 @@ class _SessionLock(MigrationLock):
         self._connection: BaseDatabaseWrapper | None = None
         # Another thread keeps it alive.
         self._turns = threading.RLock()
+        self._is_over = False
 
     def acquire(self) -> bool:
+        self._is_over = False
+        return self._acquire()
+
+    def _acquire(self) -> bool:
         connection = separate(self._original)
         is_taken = False
         try:
             is_taken = self._take(connection)
-        except DatabaseError as error:
+        except Error as error:
             raise LockUnavailable(error_text(error)) from error
         finally:
             if is_taken:
@@ -105,11 +115,20 @@ class _SessionLock(MigrationLock):
         return is_taken
 
     def release(self) -> None:
-        with self._turns:
-            if self._connection is not None:
-                _close(self._connection)
-            self._connection = None
-            self.was_lost = False
+        self._is_over = True
+        if self._turns.acquire(timeout=TURN):
+            try:
+                self._drop()
+            finally:
+                self._turns.release()
+        # Otherwise the server doesn't answer the thread that asked it last. Nobody may
+        # close the connection under its feet: it does so itself.
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            _close(self._connection)
+        self._connection = None
+        self.was_lost = False
 
     @property
     def is_taken(self) -> bool:
@@ -123,13 +142,15 @@ class _SessionLock(MigrationLock):
                 try:
                     with self._connection.cursor() as cursor:
                         cursor.execute("SELECT 1")
-                except DatabaseError:
+                except Error:
                     _close(self._connection)
                     self._connection = None
                     self.was_lost = True
-            if self._connection is None and self.was_lost:
+            if self._connection is None and self.was_lost and not self._is_over:
                 with contextlib.suppress(LockUnavailable):
-                    self.acquire()
+                    self._acquire()
+            if self._is_over:
+                self._drop()
 
     def holder(self) -> str:
         """Which session of the server has it."""
@@ -137,7 +158,7 @@ class _SessionLock(MigrationLock):
         try:
             with connection.cursor() as cursor:
                 return self._ask_for_holder(cursor)
-        except DatabaseError:
+        except Error:
             return ""
         finally:
             _close(connection)
@@ -346,5 +367,5 @@ def holding(alias: str) -> Iterator[None]:
 
 def _close(connection: BaseDatabaseWrapper) -> None:
     # Whether the server still hears of it makes no difference.
-    with contextlib.suppress(DatabaseError):
+    with contextlib.suppress(Error):
         connection.close()

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.migrations.executor import MigrationExecutor
 
-    from syzygy.graph import AnyMigration
     from syzygy.quorum.backends.base import QuorumBase
     from syzygy.quorum.session import Session
     from syzygy.quorum.simple import SimpleSession
@@ -51,8 +50,6 @@ TIMEOUT = 600.0
 RETRY = 0.5
 # A database may be away, a SQLite file locked, for a moment.
 ATTEMPTS = 5
-# What Django says before a migration is applied or undone, and whether it is undone.
-STARTS = {"apply_start": False, "unapply_start": True}
 
 
 class Followed(Exception):
@@ -129,6 +126,9 @@ class Coordinator:
         be less to do by now, and :class:`CommandError`.
         """
         if self._is_settled or not self._order.applies:
+            if executor is self._executor:
+                # Made anew, after something was applied.
+                self._plan = plan
             return plan
         self._executor, self._plan = executor, plan
         self._lock = lock_for(executor.connection) if self._order.locks else None
@@ -161,53 +161,15 @@ class Coordinator:
             return None
         if not self._try(self._lock):
             return False
+        from syzygy.management.lock_watch import watch
         from syzygy.quorum.ticker import Ticker
 
         self._stack.callback(self._lock.release)
         self._stack.enter_context(holding(self._connection.alias))
         self._stack.enter_context(Ticker(PING, self._lock.ping))
-        self._watch_lock(self._lock)
-        return True
-
-    def _watch_lock(self, lock: MigrationLock) -> None:
-        """See before each migration that the lock is still held."""
         executor = cast("MigrationExecutor", self._executor)
-        tell = executor.progress_callback
-
-        def progress(action: str, *details: Any) -> None:
-            if action in STARTS:
-                lock.ping()
-                if lock.was_lost:
-                    self._recover(lock, details[0], backward=STARTS[action])
-            if tell is not None:
-                tell(action, *details)
-
-        executor.progress_callback = progress
-
-    def _recover(
-        self, lock: MigrationLock, migration: AnyMigration, *, backward: bool
-    ) -> None:
-        """Go on after the session of the lock has ended, if nobody else migrates.
-
-        Raises :class:`CommandError` otherwise.
-        """
-        if lock.is_taken:
-            recorder = MigrationRecorder(self._connection)
-            key = (migration.app_label, migration.name)
-            if (key in recorder.applied_migrations()) == backward:
-                lock.was_lost = False
-                return
-            reason = "another process has migrated it since"
-        elif holder := lock.holder():
-            reason = f"another process migrates it now: {holder}"
-        else:
-            reason = "it couldn't be taken again"
-        raise CommandError(
-            "The lock that keeps two processes from migrating at once is lost: its "
-            f"session in the server has ended, and {reason}. What was done so far "
-            f'stays; "{migration}" and what follows was left alone. Run the command '
-            "again when nobody else migrates."
-        )
+        watch(executor, self._lock, lambda: self._plan)
+        return True
 
     def lock_holder(self) -> str:
         """Who has the lock, for people; nothing if that can't be told."""
@@ -295,17 +257,16 @@ class Coordinator:
         return False
 
     def _is_applied(self) -> bool:
+        from syzygy.management.lock_watch import is_there
+
         try:
             applied = set(MigrationRecorder(self._connection).applied_migrations())
         finally:
             self._close_connections()
-        for migration, backward in self._plan:
-            key = (migration.app_label, migration.name)
-            replaced = [tuple(each) for each in migration.replaces]
-            is_there = key in applied or (replaced and applied.issuperset(replaced))
-            if bool(is_there) == backward:
-                return False
-        return True
+        return not any(
+            is_there(migration, applied) == backward
+            for migration, backward in self._plan
+        )
 
     def _gather(self) -> None:
         from syzygy.quorum.backends.base import StoreUnavailable
