@@ -164,6 +164,8 @@ def _find(app_config: AppConfig) -> tuple[str, tuple[str, ...]]:
         return package, (location,)
     try:
         spec = find_spec(package)
+        if spec and spec.origin and spec.submodule_search_locations:
+            return package, tuple(import_module(package).__path__)
     except Exception as error:
         missing = getattr(error, "name", None) or "?"
         if isinstance(error, ModuleNotFoundError) and package.startswith(missing):
@@ -172,8 +174,6 @@ def _find(app_config: AppConfig) -> tuple[str, tuple[str, ...]]:
             f'The migrations of the app "{app_config.label}" can\'t be found in '
             f'"{package}": {error_line(error)}'
         ) from error
-    if spec and spec.origin and spec.submodule_search_locations:
-        return package, tuple(spec.submodule_search_locations)
     return "", ()
 
 
@@ -183,8 +183,12 @@ def _beside_models(app_config: AppConfig, package: str) -> str | None:
     if len(paths) != 1:
         return None
     location = os.path.join(paths[0], package.rpartition(".")[2])
-    is_package = os.path.exists(os.path.join(location, "__init__.py"))
-    return location if is_package else None
+    try:
+        # One that has something in it may say that migrations lie elsewhere, too.
+        is_plain = os.path.getsize(os.path.join(location, "__init__.py")) == 0
+    except OSError:
+        return None
+    return location if is_plain else None
 
 
 def _module_names(locations: Iterable[str]) -> set[str]:

@@ -342,6 +342,22 @@ def test_what_a_source_may_mention(install: Install, word: str, expected: bool) 
         assert not folder.may_mention("0001", [])
 
 
+def test_a_package_that_says_that_migrations_lie_elsewhere(install: Install) -> None:
+    text = "__path__.append(__path__[0].removesuffix('migrations') + 'more')"
+    files = {
+        "app/migrations/__init__.py": text,
+        "app/migrations/0001.py": MIGRATION,
+        "app/more/0002.py": MIGRATION,
+    }
+    with install(files) as app_config:
+        for _ in "before", "after":
+            folder = migration_folder(app_config)
+            assert folder
+            assert folder.names == ("0001", "0002")
+            assert has_migration(app_config, "0002")
+            MigrationLoader(None)
+
+
 def test_a_source_in_an_unknown_encoding_is_not_known(install: Install) -> None:
     text = "# coding: latin-1\n# "
     with install(INIT | {"app/migrations/0001.py": text}) as app_config:
