@@ -31,7 +31,7 @@ GLANCE, GLANCE_LATER = 10.0, 30.0
 ECHO = 3.0
 # So often at least the heart beats in a lease.
 BEATS = 4
-# So many of those who came are named.
+# More than so many names are cut short.
 NAMED = 10
 # Seconds that a party takes to say that it goes.
 FAREWELL = 2.0
