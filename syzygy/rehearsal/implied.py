@@ -11,13 +11,18 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import F, UniqueConstraint, Value
-from django.db.models.functions import Collate, Lower, LTrim, RTrim, Trim, Upper
+from django.db.models import CheckConstraint, F, UniqueConstraint, Value
+from django.db.models.functions import Lower, LTrim, RTrim, Trim, Upper
 
-from syzygy.alterations import has_db_default
 from syzygy.constraints import mentioned_fields, operands
 from syzygy.rehearsal.row_rules import Rule
-from syzygy.rehearsal.row_space import Space, UnclearError, is_among, means_the_same
+from syzygy.rehearsal.row_space import (
+    Space,
+    UnclearError,
+    has_collation,
+    is_among,
+    means_the_same,
+)
 
 # What a condition may be of a row; ``None`` is neither true nor false.
 _Allowed: TypeAlias = frozenset[bool | None]
@@ -26,7 +31,7 @@ _MET: _Allowed = frozenset({True})
 _UNMET: _Allowed = frozenset({False, None})
 _VIOLATED: _Allowed = frozenset({False})
 # What makes of equal texts what is equal, too, and not NULL.
-_OF_TEXT = (Collate, F, Lower, LTrim, RTrim, Trim, Upper, Value)
+_OF_TEXT = {F, Lower, LTrim, RTrim, Trim, Upper, Value}
 _Demand: TypeAlias = tuple[Rule, _Allowed]
 
 
@@ -34,10 +39,12 @@ def is_impossible(
     goal: Rule, own: Iterable[Rule], connection: BaseDatabaseWrapper
 ) -> bool:
     """Whether it is certain that no rows violate a rule and obey a model's own ones."""
-    rules = list(own)
+    rules = [rule for rule in own if is_enforced(rule.constraint, connection)]
     checks = [(rule, _OBEYED) for rule in rules if rule.is_check]
     if goal.is_check:
-        return _is_empty([(goal, _VIOLATED)], checks, connection)
+        return any(_asks_the_same(rule, goal) for rule, _ in checks) or _is_empty(
+            [(goal, _VIOLATED)], checks, connection
+        )
     if not (goal.excluding or isinstance(goal.constraint, UniqueConstraint)):
         return False
     compared = list(_compared(goal))
@@ -50,10 +57,49 @@ def is_impossible(
         return True
     return any(
         _tells_apart(rule, goal, compared)
-        and _is_empty([(goal, _MET), (rule, _UNMET)], checks, connection, filled)
+        and (
+            _condition(rule) is None
+            or _asks_the_same(rule, goal)
+            or _is_empty([(goal, _MET), (rule, _UNMET)], checks, connection, filled)
+        )
         for rule in rules
         if not rule.is_check
     )
+
+
+def _condition(rule: Rule) -> Any:
+    return getattr(rule.constraint, "condition", None)
+
+
+def _asks_the_same(rule: Rule, goal: Rule) -> bool:
+    """Whether a rule of a model has the same condition, and means the same by it."""
+    condition = _condition(goal)
+    pairs = map(goal.fields_of, mentioned_fields(condition))
+    return (
+        is_among(condition, [_condition(rule)])
+        and means_the_same(goal, condition)
+        and all(
+            type(own) is type(field) and own.null == field.null for field, own in pairs
+        )
+    )
+
+
+def is_enforced(constraint: Any, connection: BaseDatabaseWrapper) -> bool:
+    """Whether the database can have it: Django leaves out what it can't."""
+    features: Any = connection.features
+    if isinstance(constraint, CheckConstraint):
+        return bool(features.supports_table_check_constraints)
+    if not isinstance(constraint, UniqueConstraint):
+        return True
+    unique: Any = constraint
+    needed = {
+        "supports_partial_indexes": unique.condition is not None,
+        "supports_expression_indexes": bool(unique.expressions),
+        "supports_covering_indexes": bool(unique.include),
+        "supports_deferrable_unique_constraints": unique.deferrable is not None,
+        "supports_nulls_distinct_unique_constraints": unique.nulls_distinct is not None,
+    }
+    return all(getattr(features, name) for name, it in needed.items() if it)
 
 
 # What two rows have to be alike in
@@ -69,7 +115,9 @@ def compares_as_is(rule: Rule) -> bool:
 def _is_null(rule: Rule, name: str) -> bool:
     """Whether all rows of the model have NULL there, as it lacks the field."""
     field, own = rule.fields_of(name)
-    return bool(field and not own and not has_db_default(field))
+    if field is None or own is not None or field.generated:
+        return False
+    return rule.given_to(field) is None
 
 
 def _plain(rule: Rule) -> Iterator[F]:
@@ -97,24 +145,27 @@ def _tells_apart(rule: Rule, goal: Rule, known: Sequence[tuple[str, Any]]) -> bo
     plain = {name for kind, name in known if kind == "=" and isinstance(name, str)}
     for kind, each in _compared(rule):
         if not is_among((kind, each), known) and not (
-            kind == "=" and _is_text_of(plain, each)
+            kind == "=" and _is_text_of(rule, plain, each)
         ):
             return False
     if goal.takes_null and not rule.takes_null:
         fields: list[Any] = [rule.owner._meta.get_field(name) for name in rule.compared]
-        return not any(field.null for field in fields)
+        return compares_as_is(rule) and not any(field.null for field in fields)
     return True
 
 
-def _is_text_of(plain: set[str], expression: Any) -> bool:
+def _is_text_of(rule: Rule, plain: set[str], expression: Any) -> bool:
     """Whether it is made of texts that are among the fields, and never NULL."""
     parts = [expression]
     for part in parts:
-        if not isinstance(part, _OF_TEXT):
+        if type(part) not in _OF_TEXT:
             return False
         if not isinstance(part, F):
             parts += part.get_source_expressions()
-    return {*mentioned_fields(expression)} <= plain
+    names = {*mentioned_fields(expression)}
+    # What is computed may be compared by another collation than the field.
+    fields: list[Any] = [rule.owner._meta.get_field(name) for name in names & plain]
+    return names <= plain and not any(map(has_collation, fields))
 
 
 # All rows that there may be
@@ -132,7 +183,8 @@ def _is_empty(
     """
     fields = {name for rule, _ in demands for name in rule.fields}
     near = [check for check in checks if check[0].fields & fields]
-    for some in (_connected(checks, fields), near, []):
+    alone = [[check] for check in near]
+    for some in (_connected(checks, fields), near, *alone, []):
         try:
             space = Space(connection)
             truths = [(space.truth_of(rule), allowed) for rule, allowed in demands]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from operator import eq
 from typing import Any, TypeAlias
@@ -29,7 +30,8 @@ class Rule:
 
     ``holder`` is the class that declares it, which may be that of another release. Of
     the model's fields, ``fields`` are those that it mentions, and ``compared`` those
-    that it compares between rows, none for a check.
+    that it compares between rows, none for a check. ``given`` has what the database
+    puts into fields that the model lacks, if it is known better than from the holder.
     """
 
     constraint: Any
@@ -37,6 +39,7 @@ class Rule:
     owner: ModelClass
     fields: frozenset[str]
     compared: frozenset[str]
+    given: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
 
     @property
     def is_foreign(self) -> bool:
@@ -86,7 +89,7 @@ class Rule:
 
         True if that can't be told: the database has the last word.
         """
-        row = as_row(self.owner, values, self.holder)
+        row = as_row(self.owner, values, self.holder, self.given)
         try:
             with unharmed(connection):
                 self.constraint.validate(self.holder, row, using=connection.alias)
@@ -131,6 +134,10 @@ class Rule:
             return None, None
         own = {_column(field): field for field in self.owner._meta.concrete_fields}
         return found[0], own.get(_column(found[0]))
+
+    def given_to(self, lacking: Any) -> Any:
+        """What the database gives to a field of the holder that the model lacks."""
+        return self.given.get(lacking.name, _given_to(lacking))
 
     def is_like(self, other: Rule) -> bool:
         """Whether it is the same constraint."""
@@ -206,7 +213,7 @@ def met_rule(rule: Rule) -> Rule:
     condition = rule.constraint.condition
     made = CheckConstraint(condition=~condition, name=f"not {rule.constraint.name}")
     names = _own_names(constraint_fields(made), rule.holder, rule.owner)
-    return Rule(made, rule.holder, rule.owner, frozenset(names), frozenset())
+    return replace(rule, constraint=made, fields=frozenset(names), compared=frozenset())
 
 
 def lineage(model: ModelClass) -> list[ModelClass]:
@@ -246,18 +253,21 @@ def counterparts(model: ModelClass, other: ModelClass) -> Mapping[str, Any]:
 
 
 def as_row(
-    model: ModelClass, values: Mapping[str, Any], target: ModelClass | None = None
+    model: ModelClass,
+    values: Mapping[str, Any],
+    target: ModelClass | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> models.Model:
     """An unsaved row with these values; of the class of another release if asked.
 
-    What that class alone has is left to the database.
+    What that class alone has is left to the database, or is as ``given``.
     """
     if target is None or issubclass(model, target):
         fields: dict[str, Any] = {name: model._meta.get_field(name) for name in values}
         return model(**{field.attname: values[name] for name, field in fields.items()})
     known = counterparts(model, target)
     left = {
-        field.attname: field.db_default if has_db_default(field) else None
+        field.attname: (given or {}).get(field.name, _given_to(field))
         for field in target._meta.concrete_fields
         if field not in known.values() and not field.generated
     }
@@ -269,6 +279,10 @@ def as_row(
             if name in values and not field.generated
         },
     )
+
+
+def _given_to(lacking: Any) -> Any:
+    return lacking.db_default if has_db_default(lacking) else None
 
 
 def unharmed(connection: BaseDatabaseWrapper) -> AbstractContextManager[Any]:

@@ -13,16 +13,17 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 from itertools import product
 from typing import Any, TypeAlias
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.writer import MigrationWriter
 from django.db.models import F, Q, Value
 from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import CombinedExpression
 
-from syzygy.alterations import has_db_default
 from syzygy.constraints import combine_truths, mentioned_fields
 from syzygy.rehearsal.field_values import fits, integer_range
 from syzygy.rehearsal.row_rules import Rule
@@ -47,9 +48,9 @@ _ORDERED: Sequence[tuple[type[Any], Any]] = (
     (models.DateField, dt.date(2001, 1, 1)),
 )
 # Those of which it is only known whether values are the same.
+_OF_TEXT = (models.CharField, models.TextField)
 _TOLD_APART = (
-    models.CharField,
-    models.TextField,
+    *_OF_TEXT,
     models.UUIDField,
     models.ForeignKey,
 )
@@ -63,15 +64,41 @@ class UnclearError(Exception):
 
 
 class _Place:
-    """Where a row has a value: in a field, or always the same."""
+    """Where a row has a value: in a field of its own, or always the same.
 
-    def __init__(self, field: Any, value: Any = None, *, is_own: bool) -> None:
-        self.field = field
-        self.value = value
-        self.name = field.name if is_own else None
+    ``declared`` is the field as the holder of the condition has it.
+    """
+
+    def __init__(self, own: Any, declared: Any, value: Any = None) -> None:
+        self.field = own or declared
+        self.name = own.name if own else None
+        self._value = value
+        self._declared = declared
 
     def __call__(self, row: _Row) -> Any:
-        return self.value if self.name is None else row[self.name]
+        return self._value if self.name is None else row[self.name]
+
+    @property
+    def literals(self) -> list[Any]:
+        """The value that is always the same."""
+        return [] if self.name or self._value is None else [self._value]
+
+    def of_null(self, *, negated: bool) -> bool | None:
+        """What a comparison with it is if it is NULL."""
+        if not negated:
+            return None
+        if not self._declared.null:
+            raise UnclearError  # Django may have known of no NULL there, or not.
+        return False
+
+    def is_alike(self, one: Any, other: Any, *, folds: bool) -> bool:
+        """Whether the database takes values for the same."""
+        if isinstance(one, str) and isinstance(other, str) and one != other:
+            if any(map(has_collation, (self.field, self._declared))):
+                raise UnclearError
+            if folds and _may_be_folded(one, other):
+                raise UnclearError
+        return bool(one == other)
 
 
 class Space:
@@ -79,6 +106,8 @@ class Space:
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self._connection = connection
+        # The others compare letter by letter, unless they are asked for a collation.
+        self._folds = connection.vendor not in ("sqlite", "postgresql")
         self._places: dict[str, _Place] = {}
         self._literals: dict[str, list[Any]] = {}
         # The fields that are compared with each other.
@@ -140,27 +169,31 @@ class Space:
         self, rule: Rule, place: _Place | None, key: Any, negated: bool
     ) -> Truth:
         """What isn't understood, except that it is neither true nor false of NULL."""
-        name, _, value = key
-        inside = [F(name), value]
-        anything = self._anything(key, means_the_same(rule, inside))
-        others = []
+        name, path, value = key
+        others: list[_Place | None] = []
         if _is_strict(value):
             others = [self._place(rule, each) for each in mentioned_fields(value)]
+        if place is None or None in others:
+            # Of NULL it isn't the same.
+            key = (*key, negated)
+        anything = self._anything(key, means_the_same(rule, [F(name), value]))
+        is_plain = isinstance(value, F) and (path or ["exact"])[-1] in _COMPARISONS
 
         def truth(row: _Row) -> bool | None:
             if place and place(row) is None:
-                return False if negated else None
-            if any(other and other(row) is None for other in others):
-                return None
+                return place.of_null(negated=negated)
+            for other in others:
+                if other and other(row) is None:
+                    return other.of_null(negated=negated) if is_plain else None
             return anything(row)
 
         return truth
 
     def _anything(self, key: Any, is_shared: bool) -> Truth:
         """What may be true or false, but is the same wherever it is said."""
-        if is_shared and is_among(key, self._unclear):
-            index = self._unclear.index(key)
-        else:
+        known = enumerate(self._unclear) if is_shared else ()
+        index = next((i for i, each in known if _is_same(key, each)), None)
+        if index is None:
             index = len(self._unclear)
             self._unclear.append(key if is_shared else object())
 
@@ -173,40 +206,38 @@ class Space:
     def _comparison(
         self, rule: Rule, place: _Place, kind: str, value: Any, *, negated: bool
     ) -> Truth | None:
-        is_list = isinstance(value, list | tuple | set | frozenset)
-        if kind == "in" and is_list and value:
-            pairs = [("exact", each) for each in value if each is not None]
-        elif kind == "range" and is_list and len(value) == 2:
-            pairs = [*zip(("gte", "lte"), value, strict=True)]
-        elif kind in _COMPARISONS:
-            pairs = [(kind, value)]
-        else:
-            return None
         compared = []
-        for name, each in pairs:
+        for name, each in _parts(kind, value):
             operand = self._operand(rule, place, name, each)
             if operand is None:
                 return None
-            compared.append((_COMPARISONS[name], operand))
+            compare = _COMPARISONS[name]
+            if name == "exact":
+                compare = partial(place.is_alike, folds=self._folds)
+            compared.append((compare, operand))
+        if not compared:
+            return None
         connector = Q.OR if kind == "in" else Q.AND
+        minds_null = negated and kind in _COMPARISONS
 
         def truth(row: _Row) -> bool | None:
             one = place(row)
             if one is None:
-                return False if negated else None
-            found = []
+                return place.of_null(negated=negated)
+            found: list[bool | None] = []
             for compare, operand in compared:
                 other = operand(row)
-                found.append(None if other is None else bool(compare(one, other)))
-            known = combine_truths(connector, found)
-            is_plain = kind in _COMPARISONS
-            return False if known is None and negated and is_plain else known
+                if other is None:
+                    found.append(operand.of_null(negated=minds_null))
+                else:
+                    found.append(bool(compare(one, other)))
+            return combine_truths(connector, found)
 
         return truth
 
     def _operand(
         self, rule: Rule, place: _Place, comparison: str, value: Any
-    ) -> Callable[[_Row], Any] | None:
+    ) -> _Place | None:
         """What a field is compared with; ``None`` if that isn't understood."""
         is_ordered = _first(place.field) is not None
         if isinstance(value, F):
@@ -223,16 +254,16 @@ class Space:
                 raise UnclearError  # Django knows the answer, even for NULL.
         if place.name:
             self._literals[place.name].append(literal)
-        return lambda row: literal
+        return _Place(None, place.field, literal)
 
     def _link(self, place: _Place, other: _Place | None) -> bool:
         """Note that two fields are compared, if they can be."""
-        if other is None or _kind(other.field) is not _kind(place.field):
+        if other is None or _grain(other.field) != _grain(place.field):
             return False
         self._linked |= {each.name for each in (place, other) if each.name}
         for one, two in ((place, other), (other, place)):
-            if one.name is None and two.name and one.value is not None:
-                self._literals[two.name].append(one.value)
+            if two.name:
+                self._literals[two.name] += one.literals
         return True
 
     def _place(self, rule: Rule, name: str) -> _Place | None:
@@ -241,40 +272,51 @@ class Space:
         if field is None or _kind(field) is None:
             return None
         if own is None:
-            if not has_db_default(field):
-                return _Place(field, is_own=False)
-            default = field.db_default
-            value = getattr(default, "value", default)
+            value = rule.given_to(field)
+            value = getattr(value, "value", value)
+            if value is None:
+                return _Place(None, field)
             if hasattr(value, "resolve_expression"):
                 return None
             literal = _literal(field, value)
-            return None if literal is None else _Place(field, literal, is_own=False)
+            return None if literal is None else _Place(None, field, literal)
         if own.generated or _kind(own) is not _kind(field):
             return None
+        place = _Place(own, field)
         if own.name not in self._places:
-            self._places[own.name] = _Place(own, is_own=True)
+            self._places[own.name] = place
             self._literals[own.name] = []
-        return self._places[own.name]
+        return place
 
     def _domain(self, place: _Place, *, may_be_null: bool) -> list[Any]:
         field = place.field
         values: list[Any]
         if field.flatchoices:
-            values = [value for value, _ in field.flatchoices] + [""]
-        elif isinstance(field, models.BooleanField):
+            return self._choices(field, may_be_null=may_be_null)
+        if isinstance(field, models.BooleanField):
             values = [True, False]
         elif (first := _first(field)) is not None:
             values = [*self._beside(place, first)]
         else:
             values = [*self._literals[str(place.name)]]
-            if len({_folded(value) for value in values}) < len({*values}):
-                raise UnclearError  # A collation may take some of them for the same.
         fitting = [v for v in dict.fromkeys(values) if fits(field, v, self._connection)]
-        if not field.flatchoices and isinstance(field, _TOLD_APART):
+        if isinstance(field, _TOLD_APART):
             fitting.append(object())
         if not fitting:
             raise UnclearError
         return [*fitting, None] if field.null and may_be_null else fitting
+
+    def _choices(self, field: Any, *, may_be_null: bool) -> list[Any]:
+        values: list[Any] = [""] if isinstance(field, _OF_TEXT) else []
+        for value, _ in field.flatchoices:
+            if value not in (None, ""):
+                values.append(field.to_python(value))
+                if values[-1] != value:
+                    raise UnclearError  # What is written isn't what is read.
+        values = [v for v in values if fits(field, v, self._connection)]
+        if not values:
+            raise UnclearError
+        return [*values, None] if field.null and may_be_null else values
 
     def _beside(self, place: _Place, first: Any) -> Iterator[Any]:
         """Values at and beside the literals; as many as may have to be different."""
@@ -289,6 +331,18 @@ class Space:
                     with suppress(OverflowError):
                         value = _next(place.field, value, direction)
                         yield value
+
+
+def _parts(kind: str, value: Any) -> list[tuple[str, Any]]:
+    """The comparisons of which a lookup is made; none if that isn't understood."""
+    is_list = isinstance(value, list | tuple | set | frozenset)
+    if kind == "in" and is_list:
+        if not value or None in value:
+            raise UnclearError  # What that means depends on Django's version.
+        return [("exact", each) for each in value]
+    if kind == "range" and is_list and len(value) == 2:
+        return [*zip(("gte", "lte"), value, strict=True)]
+    return [(kind, value)] if kind in _COMPARISONS else []
 
 
 def _nullity(place: _Place, *, is_null: bool) -> Truth:
@@ -314,6 +368,11 @@ def _kind(field: Any) -> type[Any] | None:
         return models.DateTimeField
     kinds = (models.BooleanField, *_TOLD_APART, *(each for each, _ in _ORDERED))
     return next((each for each in kinds if isinstance(field, each)), None)
+
+
+def _grain(field: Any) -> Any:
+    """How far apart values of a field are."""
+    return _kind(field), getattr(field, "decimal_places", None)
 
 
 def _first(field: Any) -> Any:
@@ -354,8 +413,10 @@ def _literal(field: Any, value: Any) -> Any:
     return known
 
 
-def _folded(value: Any) -> Any:
-    return value.casefold().strip() if isinstance(value, str) else value
+def _may_be_folded(one: str, other: str) -> bool:
+    """Whether a collation of MySQL's may take texts for the same."""
+    folded = [value.casefold().strip() for value in (one, other)]
+    return folded[0] == folded[1] or not (one + other).isascii()
 
 
 def means_the_same(rule: Rule, expression: Any) -> bool:
@@ -367,7 +428,23 @@ def means_the_same(rule: Rule, expression: Any) -> bool:
 
 
 def is_among(item: Any, known: Iterable[Any]) -> bool:
-    """Whether something is equal to one of several things, if they can be compared."""
-    with suppress(Exception):  # Whatever has to be compared.
-        return item in known
+    """Whether something is the same as one of several things."""
+    return any(_is_same(item, each) for each in known)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    with suppress(Exception):  # Whatever has to be compared, or written.
+        # For Python 1 is equal to True, and for Django a type to any of its class.
+        return bool(one == other) and _written(one) == _written(other)
     return False
+
+
+def _written(item: Any) -> str:
+    return MigrationWriter.serialize(item)[0]
+
+
+def has_collation(field: Any) -> bool:
+    """Whether texts are compared in a way of their own."""
+    while field.remote_field:
+        field = field.target_field
+    return bool(getattr(field, "db_collation", None))

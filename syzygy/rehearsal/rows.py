@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,7 +25,8 @@ from syzygy.rehearsal.drafts import (
     written_fields,
 )
 from syzygy.rehearsal.field_values import fits, integer_range
-from syzygy.rehearsal.implied import compares_as_is, is_impossible
+from syzygy.rehearsal.implied import compares_as_is, is_enforced, is_impossible
+from syzygy.rehearsal.lacking import database_defaults
 from syzygy.rehearsal.parents import Parents
 from syzygy.rehearsal.row_rules import (
     ModelClass,
@@ -62,7 +64,7 @@ class Rows:
         self._parents = Parents(connection, self._insert)
         self._search = Search(connection, counter, self._parents)
         # Whether rows of a model can't violate a rule of another class.
-        self._impossible: dict[tuple[ModelClass, ModelClass, str], bool] = {}
+        self._impossible: dict[tuple[ModelClass, ModelClass, str, str], bool] = {}
 
     def variants(self, model: ModelClass) -> tuple[Variant, ...]:
         """The variants in which rows of the model differ."""
@@ -141,7 +143,13 @@ class Rows:
             goal = rule_for(constraint, other, model)
         if not constraint_fields(goal.constraint):
             raise _unknown(goal, "it doesn't tell which fields it is about.")
-        if not goal.fields or self._is_impossible(goal):
+        if not (goal.fields and is_enforced(goal.constraint, self._connection)):
+            return None
+        given = database_defaults(goal, self._connection)
+        if given is None:
+            return None
+        goal = replace(goal, given=given)
+        if self._is_impossible(goal):
             return None
         if operators := goal.odd_operators:
             raise _unknown(goal, f"it compares rows by {quoted(operators)}.")
@@ -180,7 +188,7 @@ class Rows:
         return self._build(draft), self._build(twin), fields
 
     def _is_impossible(self, goal: Rule) -> bool:
-        sign = (goal.owner, goal.holder, str(goal))
+        sign = (goal.owner, goal.holder, str(goal), repr(goal.given))
         if sign not in self._impossible:
             own = rules_of(goal.owner)
             self._impossible[sign] = is_impossible(goal, own, self._connection)

@@ -28,7 +28,8 @@ from django.db.migrations import (
 )
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Mod
+from django.db.models.lookups import Exact
 
 from syzygy.rehearsal.attempts import Attempts
 from syzygy.rehearsal.findings import Action, Phase, Probe
@@ -574,6 +575,29 @@ def test_rows_that_need_each_other_alone(project: Project) -> None:
     assert len(told.rehearsal.not_probed) == 2, told.text
     for item in told.rehearsal.not_probed:
         assert item.reason.startswith("Upserts on"), told.text
+
+
+def test_default_that_neither_release_declares(project: Project) -> None:
+    """It is there as long as both releases run, and the old one relies on it."""
+    number = models.IntegerField(default=5)
+    bridge = AddField("post", "part", models.IntegerField(db_default=5))
+    check = models.CheckConstraint(condition=~models.Q(number=77, part=5), name="odd")
+    made = AddConstraint("post", check)
+    steps = [pre(bridge, made), post(AlterField("post", "part", number))]
+    told = Told(rehearsed(project, [NUMBERED], *steps))
+    (finding,) = told.rehearsal.findings
+    assert (finding.release, finding.severity) == ("old", BREAKS), told.text
+    assert finding.culprit
+    assert finding.culprit.operation is made, told.text
+    assert not told.rehearsal.not_probed, told.text
+
+
+def test_constraint_that_the_database_leaves_out(project: Project) -> None:
+    """Nobody has to know how to violate it."""
+    condition = models.Q(Exact(Mod(models.F("number") * 7 + 11, 9973), 17))
+    odd = models.UniqueConstraint(fields=["title"], name="odd", condition=condition)
+    told = Told(rehearsed(project, [NUMBERED], post(AddConstraint("post", odd))))
+    told.no_breaks(not_probed=[] if UNDER_TEST == "mariadb" else ["Post.number"])
 
 
 class Odd(models.BaseConstraint):
