@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from operator import eq
 from typing import Any, TypeAlias
 
@@ -92,12 +92,25 @@ class Rule:
         row = as_row(self.owner, values, self.holder, self.given)
         try:
             with unharmed(connection):
-                self.constraint.validate(self.holder, row, using=connection.alias)
+                self.constraint.validate(
+                    self.holder, row, self._unmentioned, using=connection.alias
+                )
         except ValidationError:
             return False
         except Exception:  # noqa: BLE001 (a column that isn't there, an odd expression)
             return True
         return True
+
+    @cached_property
+    def _unmentioned(self) -> set[str]:
+        """The fields of the holder that it takes no value of: Django asks for all."""
+        if type(self.constraint) not in (CheckConstraint, UniqueConstraint):
+            return set()
+        options = self.holder._meta
+        mentioned = [*_fields(constraint_fields(self.constraint), self.holder)]
+        if any(field.generated for field in options.concrete_fields):
+            return set()
+        return {field.name for field in options.fields if field not in mentioned}
 
     def sets_apart(
         self,
