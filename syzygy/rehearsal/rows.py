@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 from django.apps.registry import Apps
@@ -153,9 +154,10 @@ class Rows:
             return None
         if operators := goal.odd_operators:
             raise _unknown(goal, f"it compares rows by {quoted(operators)}.")
-        for also in (other, None):
+        avoided = _avoidable(goal)
+        for also, more in product((other, None), (avoided, []) if avoided else ([],)):
             with suppress(Unprobable):
-                if drafts := self._violate(goal, also):
+                if drafts := self._violate(goal, also, more):
                     return [self._build(draft) for draft in drafts]
         teach = how_to_teach(label_of(model._meta.get_field(min(goal.fields))))
         raise _unknown(goal, f"no values were found that do. {teach}")
@@ -284,8 +286,10 @@ class Rows:
             return self._parents.new(draft, field)
         return draft.values[field.name]
 
-    def _violate(self, goal: Rule, also: ModelClass | None) -> list[Draft]:
-        """Rows that obey the model's own rules, and those of the other class.
+    def _violate(
+        self, goal: Rule, also: ModelClass | None, more: Sequence[Rule]
+    ) -> list[Draft]:
+        """Rows that obey the model's own rules, those of the other class, and more.
 
         None at all, or :exc:`Unprobable`, if no such rows are found.
         """
@@ -293,6 +297,7 @@ class Rows:
         rules: Sequence[Rule] = rules_of(model, also)
         if also:
             rules = [rule for rule in rules if not rule.is_like(goal)]
+        rules = [*rules, *more]
         forced = goal.compared or goal.fields
         number = next(self._counter)
         draft = self._filled(
@@ -355,6 +360,17 @@ def _is_met(goal: Rule) -> Rule | None:
     """What rows violate if they meet the condition of a rule, if it has one."""
     condition = getattr(goal.constraint, "condition", None)
     return None if condition is None else met_rule(goal)
+
+
+def _avoidable(goal: Rule) -> list[Rule]:
+    """What rows obey if no rule of the model that has a condition sets them apart."""
+    return [
+        met_rule(rule)
+        for rule in rules_of(goal.owner)
+        if rule.compared
+        and rule.compared <= goal.compared
+        and getattr(rule.constraint, "condition", None) is not None
+    ]
 
 
 def _unknown(goal: Rule, why: str) -> Unprobable:
