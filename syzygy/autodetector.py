@@ -27,16 +27,22 @@ if TYPE_CHECKING:
 STAGE_SPLIT = "__stage__"
 
 _unsplit: ContextVar[bool] = ContextVar("syzygy_unsplit", default=False)
+_only_asked: ContextVar[bool] = ContextVar("syzygy_only_asked", default=False)
 
 
 @contextmanager
-def unsplit() -> Iterator[None]:
-    """Have autodetectors do what they would do without this app."""
-    token = _unsplit.set(True)
+def unsplit(*, only_asked: bool = False) -> Iterator[None]:
+    """Have autodetectors do what they would do without this app.
+
+    If they are ``only_asked`` what has changed, for nothing to be written, they tell of
+    the apps alone whose changes they find no order for.
+    """
+    token, asked = _unsplit.set(True), _only_asked.set(only_asked)
     try:
         yield
     finally:
         _unsplit.reset(token)
+        _only_asked.reset(asked)
 
 
 class StagedMixin(DjangoAutodetector):
@@ -66,7 +72,9 @@ class StagedMixin(DjangoAutodetector):
         within one deployment makes safe.
         """
         if _unsplit.get():
-            return super().changes(graph, trim_to_apps, convert_apps, migration_name)
+            return self._unsplit_changes(
+                graph, trim_to_apps, convert_apps, migration_name
+            )
         # Not imported at the top: checks look at this class, and few commands use it.
         from syzygy.generation.questions import Questions
         from syzygy.generation.states import Snapshot
@@ -89,6 +97,21 @@ class StagedMixin(DjangoAutodetector):
         return self._staged(
             (before, after), plain, graph, questions, (convert_apps, migration_name)
         )
+
+    def _unsplit_changes(self, *args: Any) -> Changes:
+        """Django's. Where nothing is written, changes without an order are changes."""
+        if not _only_asked.get():
+            with self._ordering():
+                return super().changes(*args)
+        try:
+            return super().changes(*args)
+        except ValueError as error:
+            from syzygy.generation import unordered
+
+            if not unordered.is_unordered(error):
+                raise
+            left = vars(self)["generated_operations"]
+            return {label: [] for label, operations in left.items() if operations}
 
     def _staged(
         self,

@@ -16,7 +16,7 @@ from django.db.migrations.state import ProjectState
 from django.db.models import CASCADE
 
 from syzygy import Stage
-from syzygy.autodetector import MigrationAutodetector
+from syzygy.autodetector import MigrationAutodetector, unsplit
 from syzygy.generation.errors import Refused
 from syzygy.generation.settling import planned_stage
 from syzygy.generation.states import copied
@@ -278,6 +278,16 @@ def test_changes_of_an_app_that_wait_for_each_other() -> None:
     assert (first, last) == ("Delete model Tag", "Create proxy model Tag")
 
 
+def test_changes_without_an_order_where_nothing_is_split() -> None:
+    old, new = circle({})
+    detector = MigrationAutodetector(copied(old), copied(new), Asked())
+    with unsplit(), pytest.raises(Refused, match="can't be put into an order"):
+        detector.changes(existing("blog", "shop"))
+    detector = MigrationAutodetector(old, new, Asked())
+    with unsplit(only_asked=True):
+        assert detector.changes(existing("blog", "shop")) == {"blog": [], "shop": []}
+
+
 def test_other_errors_of_a_detection_stay_what_they_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -287,6 +297,9 @@ def test_other_errors_of_a_detection_stay_what_they_are(
     monkeypatch.setattr(DjangoAutodetector, "_sort_migrations", fail)
     with pytest.raises(ValueError, match="Other"):
         generated(state([]), state([post()]))
+    detector = MigrationAutodetector(state([]), state([post()]), Asked())
+    with unsplit(only_asked=True), pytest.raises(ValueError, match="Other"):
+        detector.changes(existing())
 
 
 def test_what_would_happen_to_unmanaged_models_has_no_order() -> None:

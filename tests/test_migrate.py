@@ -203,6 +203,27 @@ def test_nothing_pending(blog: Project) -> None:
     assert dump() == before
 
 
+def test_models_whose_changes_have_no_order(project: Project) -> None:
+    """What only "makemigrations" needs is nothing to stop for."""
+    models = "from django.db import models\n"
+    author = "class Author(models.Model):\n    pass\n"
+    tag = "class Tag(models.Model):\n    pass\n"
+    book = "class Book(models.Model):\n"
+    book += "    {} = models.ForeignKey(Tag, models.CASCADE)\n"
+    project.app("shop", {}, models + author + tag + book.format("tag"))
+    project.call("makemigrations", "shop")
+    project.call("migrate")
+    tag = "class Tag(Author):\n    class Meta:\n        proxy = True\n"
+    changed = book.format("label").replace("CASCADE", "CASCADE, null=True")
+    order = '    class Meta:\n        order_with_respect_to = "label"\n'
+    project.write("shop/models.py", models + author + tag + changed + order)
+    assert "'shop' have changes that are not yet reflected" in project.call("migrate")
+    for arguments in (["--check"], ["--dry-run"], ["--check", "--disable-syzygy"]):
+        with pytest.raises(CommandError, match="can't be put into an order") as error:
+            project.call("makemigrations", *arguments)
+        assert error.value.returncode == 3
+
+
 def test_nothing_pending_but_what_waits(blog: Project) -> None:
     blog.call("migrate", "--pre-deploy")
     before = dump()

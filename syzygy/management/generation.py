@@ -57,10 +57,14 @@ class MakeMigrationsMixin(BaseCommand):
 
         self._updated: list[Migration] = []
         self._is_plain = bool(options.get("disable_syzygy"))
-        if self._is_plain:
-            with unsplit():
-                return super().handle(*args, **options)
         from syzygy.generation.errors import Inconsistency, Refused, Unwritable
+
+        if self._is_plain:
+            try:
+                with unsplit():
+                    return super().handle(*args, **options)
+            except Refused as error:  # There is no order that Django could write.
+                raise CommandError(str(error), returncode=REFUSED) from error
         from syzygy.generation.writer import writing_stages
 
         self._is_deaf = options["interactive"] and not _has_terminal()

@@ -105,7 +105,8 @@ class MigrateMixin(BaseCommand):
                     coordinator,
                     warn,
                 )
-                with staging(planning.stage), telling(say), unsplit():
+                asking = unsplit(only_asked=True)
+                with staging(planning.stage), telling(say), asking:
                     output = super().handle(*args, **options)
         finally:
             if options.get("plan"):
