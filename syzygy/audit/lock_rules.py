@@ -28,8 +28,8 @@ from syzygy.alterations import (
 )
 from syzygy.audit import remedies
 from syzygy.audit.base import AuditedOperation, AuditRule, Problem
-from syzygy.audit.references import referring_tables
 from syzygy.history import AnyField, ModelKey
+from syzygy.references import referring_tables
 
 # How many bytes PostgreSQL and MySQL take for a number.
 _SIZES = {

@@ -24,6 +24,7 @@ from syzygy.audit import remedies
 from syzygy.audit.base import AuditedMigration, AuditedOperation, AuditRule, Problem
 from syzygy.audit.findings import Severity
 from syzygy.audit.lasting import is_lasting
+from syzygy.computed import in_the_way
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage, InvalidStage
 from syzygy.history import AnyField
@@ -192,7 +193,9 @@ class NoSafeStage(AuditRule):
     summary = "No stage is safe for what an operation does."
 
     def check_operation(self, operation: AuditedOperation) -> Iterator[Problem]:
-        """Report what no order within one deployment makes safe."""
+        """Report what no order within one deployment makes safe, or possible."""
+        if operation.vendor == "postgresql" and not operation.state_only:
+            yield from _retyped(operation)
         for rule in operation.effects:
             if rule.stageable or operation.state_only:
                 continue
@@ -205,6 +208,27 @@ class NoSafeStage(AuditRule):
                 effect=rule.code,
                 severity=Severity.WARNING if _is_loose(operation, rule) else None,
             )
+
+
+def _retyped(operation: AuditedOperation) -> Iterator[Problem]:
+    """Report a column whose type PostgreSQL doesn't change."""
+    label, _ = operation.migration.key
+    found = in_the_way(operation.operation, label, operation.history)
+    if found:
+        names = ", ".join(f'"{".".join(key)}.{name}"' for key, name in found)
+        yield Problem(
+            title=f"{operation.description} fails: {names} is generated from it",
+            what="The migration can't be applied.",
+            when="On PostgreSQL, whenever it is tried.",
+            why=(
+                "PostgreSQL changes the type of no column from which another one is "
+                "generated, and is told the type along with a comment or a collation."
+            ),
+            remedy=(
+                f"Leave the field as it is; or remove {names} in one release, alter "
+                "the field in the next one, and add what was removed after that."
+            ),
+        )
 
 
 class RunningCantInsert(AuditRule):

@@ -24,7 +24,7 @@ from django.db.migrations.state import ProjectState
 from django.db.migrations.utils import resolve_relation
 
 from syzygy.constants import Stage
-from syzygy.generation import managing, ways
+from syzygy.generation import computed, managing, ways
 from syzygy.generation.errors import Refused
 from syzygy.generation.questions import Settled
 from syzygy.generation.refusals import refusals
@@ -81,10 +81,16 @@ def generate(task: Task) -> Changes:
     problems = [*doubts, *problems]
     if problems:
         return _insisted(task, start, problems)
-    halves = _Halves(task, start, Renamed(task, start))
+    renamed_state = Renamed(task, start)
+    halves = _Halves(task, start, renamed_state)
     written = halves.write(held=())
     if quiet := halves.quiet():
         written = halves.write(held=quiet)
+    if task.vendor == "postgresql":
+        history = history_of(copied(task.before))
+        states = renamed_state.state, task.after
+        if found := [*computed.refused(in_order(written), history, states)]:
+            raise Refused(found)
     return written
 
 

@@ -22,6 +22,7 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.db.migrations.utils import resolve_relation
 
+from syzygy.constraints import mentioned_fields
 from syzygy.generation.states import attributes_of_relations
 from syzygy.history import AnyField, ModelKey
 from syzygy.operations import RelaxField
@@ -47,6 +48,11 @@ def needs(
     if isinstance(operation, AddField):
         key = (app_label, operation.model_name_lower)
         yield from _what_is_named(key, operation.field, before)
+        if operation.field.generated:
+            # PostgreSQL never changes the type of what it is made of after that.
+            kind = OperationDependency.Type.ALTER
+            for name in mentioned_fields(vars(operation.field)["expression"]):
+                yield OperationDependency(*key, name, kind)
     elif isinstance(operation, RemoveField):
         gone = ((app_label, operation.model_name_lower), operation.name)
         yield from _what_names(gone, before, after)

@@ -16,6 +16,7 @@ from syzygy.constraints import (
     plainly_compared_fields,
     unique_together,
 )
+from syzygy.generation.names import Names, twin, with_columns
 
 Together: TypeAlias = set[tuple[str, ...]]
 
@@ -45,15 +46,17 @@ def merge(old: ModelState, new: ModelState, renamed: Mapping[str, str]) -> Merge
     in its fields already.
     """
     options = dict(new.options)
+    names = with_columns(new, renamed)
+    others = new.options.get("constraints", ())
     old_constraints = [
-        _renamed(each, renamed) for each in old.options.get("constraints", ())
+        _renamed(each, names, others) for each in old.options.get("constraints", ())
     ]
     lasting: set[str] = set()
     options["constraints"] = _constraints(old, new, old_constraints, lasting)
     if renamed:
         # Django makes those anew whose fields have other names.
         lasting |= {each.name for each in options["constraints"]}
-    options["indexes"] = _indexes(old, new, renamed)
+    options["indexes"] = _indexes(old, new, names)
     together = _together(old, new, lasting)
     if together or "unique_together" in options:
         options["unique_together"] = together
@@ -130,15 +133,10 @@ def _definition(constraint: Any) -> str:
     return repr((path, args, sorted(kwargs.items())))
 
 
-def has_renamed(model: ModelState, item: Any, renamed: Mapping[str, str]) -> bool:
+def has_renamed(model: ModelState, item: Any, renamed: Names) -> bool:
     """Whether a model has that index or constraint, but for the names of its fields."""
     known = (*model.options.get("indexes", ()), *model.options.get("constraints", ()))
-    return any(
-        each.name == item.name
-        and type(each) is type(item)
-        and _definition(_renamed(each, renamed)) == _definition(item)
-        for each in known
-    )
+    return any(twin(each, [item], renamed) is not None for each in known)
 
 
 def _constraints(
@@ -162,14 +160,14 @@ def _constraints(
     return kept
 
 
-def _indexes(old: ModelState, new: ModelState, renamed: Mapping[str, str]) -> list[Any]:
+def _indexes(old: ModelState, new: ModelState, renamed: Names) -> list[Any]:
     """All of both; where two have one name or differ in nothing else, the new one."""
     indexes = list(new.options.get("indexes", ()))
     names = {each.name for each in indexes}
     definitions = {_definition(each) for each in indexes}
     fields = old.fields.keys() | new.fields.keys()
     for each in old.options.get("indexes", ()):
-        index = _renamed(each, renamed)
+        index = _renamed(each, renamed, new.options.get("indexes", ()))
         mentioned = {name for name, _ in getattr(index, "fields_orders", ())}
         mentioned |= constraint_fields(index) if index.expressions else set()
         if (
@@ -192,8 +190,14 @@ def _together(old: ModelState, new: ModelState, lasting: set[str]) -> Together:
     return kept | moved
 
 
-def _renamed(item: Any, renamed: Mapping[str, str]) -> Any:
-    """The index or constraint with the new names of its fields."""
+def _renamed(item: Any, renamed: Names, others: Iterable[Any]) -> Any:
+    """The index or constraint with the new names of its fields.
+
+    That is one of the new ``others``, if it has become that.
+    """
+    other = twin(item, others, renamed)
+    if other is not None:
+        return other
     if not renamed or not isinstance(item, Index | UniqueConstraint):
         return item
     _, args, kwargs = item.deconstruct()

@@ -5,6 +5,7 @@ Pure: told from the operations that Django would write and the state before them
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -21,6 +22,8 @@ from django.db.migrations import (
 from django.db.migrations.operations.base import Operation
 
 from syzygy import rules
+from syzygy.alterations import is_generated
+from syzygy.computed import sources
 from syzygy.generation.fields import changed
 from syzygy.generation.moves import (
     another_place,
@@ -28,6 +31,7 @@ from syzygy.generation.moves import (
     name_of,
     renamed_models,
 )
+from syzygy.generation.names import with_columns, with_new_names
 from syzygy.generation.tables import join_table, owners, taken
 from syzygy.generation.ways import (
     LATER,
@@ -66,11 +70,13 @@ def refusals(
     moved = list(moved_models(migrations, history))
     found = [another_place(old, new, name, history) for old, new, name in moved]
     renamed = {**renamed, **{old: new for old, new, _ in moved}}
+    names: dict[ModelKey, dict[str, str]] = defaultdict(dict)
     for migration in migrations:
         app_label = migration.app_label
         replaced = _replaced(migration, migrations, history)
         links = _links(migration)
         for operation in migration.operations:
+            _follow_renames(operation, app_label, history, names)
             reasons = operation_rules(operation, app_label, history)
             if isinstance(operation, RemoveField) and (
                 (app_label, operation.model_name_lower) in gone
@@ -97,6 +103,27 @@ def refusals(
                 history.advance(operation, app_label)
     found += taken(tables, owners(history), renamed | renamed_models(migrations))
     return list(dict.fromkeys(found))
+
+
+def _follow_renames(
+    operation: Operation,
+    app_label: str,
+    history: History,
+    names: dict[ModelKey, dict[str, str]],
+) -> None:
+    """Have a generated field known by the new ``names`` before it is altered."""
+    if isinstance(operation, RenameField):
+        key = (app_label, operation.model_name_lower)
+        names[key][operation.old_name] = operation.new_name
+    elif isinstance(operation, AlterField):
+        key = (app_label, operation.model_name_lower)
+        model = history.model(key)
+        if model and names[key] and operation.name in model.fields:
+            known = with_columns(model, names[key])
+            old = model.fields[operation.name]
+            field = with_new_names(old, operation.field, known)
+            if field is not None:
+                model.fields[operation.name] = field
 
 
 def _is_a_proxy_that_goes(
@@ -350,6 +377,9 @@ def _new_field(
         was = (line(name, changed(new, db_column=column)),)
     what = "Removing" if new is None else "Altering"
     keep = "Keep it as it is:" if was else "Leave it to Django, as it was."
+    if _is_made_of_renamed(history, key, name):
+        was = ()
+        keep = "Keep it as it is, but for the new names of the fields that it names."
     ways: list[tuple[str, tuple[str, ...]]] = [(keep, was)]
     if new is not None and why != rules.CHANGE_PRIMARY_KEY.why:
         beside = changed(new, null=True) if _may_be_null(new) else new
@@ -369,6 +399,13 @@ def _new_field(
         f"is unsafe: {why}.",
         tuple(ways),
     )
+
+
+def _is_made_of_renamed(history: History, key: ModelKey, name: str) -> bool:
+    """Whether a generated field names fields by the names that they had."""
+    model = history.models[key]
+    field = model.fields[name]
+    return is_generated(field) and not sources(model, name) <= model.fields.keys()
 
 
 def _may_be_null(field: AnyField) -> bool:

@@ -17,6 +17,7 @@ from django.db.migrations.operations.base import Operation
 
 from syzygy.alterations import has_join_table
 from syzygy.generation.managing import taken_over
+from syzygy.generation.names import follow
 from syzygy.generation.states import copied, in_order
 from syzygy.generation.task import Extras, Task
 from syzygy.generation.window import FieldKey
@@ -80,6 +81,8 @@ class Renamed:
         self.fields: dict[ModelKey, dict[str, str]] = defaultdict(dict)
         for (app_label, model, new), old in task.renamed_fields.items():
             self.fields[app_label, model][old] = new
+        for key, names in self.fields.items():
+            follow(self.state.models[key], task.after.models[key], names)
         self.one_offs: dict[FieldKey, object] = {
             (app_label, each.model_name_lower, each.name): each.field.default
             for app_label, each in operations

@@ -5,13 +5,13 @@ Pure: migrations that aren't written yet come in, and are changed.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from django.db.migrations import (
     AddConstraint,
     AddIndex,
+    AlterField,
     AlterOrderWithRespectTo,
     AlterUniqueTogether,
     CreateModel,
@@ -29,6 +29,12 @@ from django.db.migrations.state import ModelState, ProjectState
 
 from syzygy.constraints import constraint_fields, unique_together
 from syzygy.generation.keys import referred_models
+from syzygy.generation.names import (
+    Names,
+    is_unchanged,
+    with_columns,
+    with_new_names,
+)
 from syzygy.generation.options import has_renamed
 from syzygy.generation.states import Changes
 from syzygy.history import AnyField, ModelKey
@@ -131,17 +137,27 @@ def _kept(
         for each in operations
         if isinstance(each, RenameModel)
     }
-    fields: dict[str, dict[str, str]] = defaultdict(dict)
-    for each in renames:
-        fields[each.model_name_lower][each.old_name] = each.new_name
+    old: dict[str, ModelState] = {
+        each.model_name_lower: state.models[
+            app_label, models.get(each.model_name_lower, each.model_name_lower)
+        ]
+        for each in renames
+    }
+    names = {name: _new_names(renames, name, model) for name, model in old.items()}
     in_state: list[Operation] = []
     left = list(operations)
+    for altering in operations:
+        if isinstance(altering, AlterField) and altering.model_name_lower in old:
+            name = altering.model_name_lower
+            if field := _following(altering, old[name], names[name]):
+                in_state.append(AlterField(name, altering.name, field))
+                if is_unchanged(field, altering.field):
+                    left.remove(altering)
     for dropping in operations:
         added: Any = next((each for each in left if _is_opposite(dropping, each)), None)
-        if added is not None:
+        if added is not None and added.model_name_lower in old:
             name = added.model_name_lower
-            model = state.models[app_label, models.get(name, name)]
-            if has_renamed(model, _item(added), fields[name]):
+            if has_renamed(old[name], _item(added), names[name]):
                 left.remove(dropping)
                 left.remove(added)
                 in_state += [dropping, added]
@@ -149,6 +165,19 @@ def _kept(
         last = max(left.index(each) for each in renames)
         left.insert(last + 1, SeparateDatabaseAndState(state_operations=in_state))
     return left
+
+
+def _new_names(renames: list[RenameField], name: str, model: ModelState) -> Names:
+    own = [each for each in renames if each.model_name_lower == name]
+    return with_columns(model, {each.old_name: each.new_name for each in own})
+
+
+def _following(altering: AlterField, model: ModelState, names: Names) -> AnyField:
+    """A generated field as it was, by the new names of what it is made of."""
+    old = {new: old for old, new in names.items()}.get(altering.name, altering.name)
+    if old not in model.fields:
+        return None
+    return with_new_names(model.fields[old], altering.field, names)
 
 
 def _ordered(
