@@ -21,7 +21,14 @@ from syzygy.generation.errors import Refused
 from syzygy.generation.settling import planned_stage
 from syzygy.generation.states import copied
 from syzygy.operations import RelaxField
-from tests.cases.test_makemigrations_rolling import AUTHOR, many, number, text, to
+from tests.cases.test_makemigrations_rolling import (
+    AUTHOR,
+    child,
+    many,
+    number,
+    text,
+    to,
+)
 from tests.generation_helpers import (
     Asked,
     applied,
@@ -217,6 +224,15 @@ def test_a_table_of_an_app_of_which_nothing_is_written() -> None:
         detector.changes(existing("blog", "shop"), {"blog"})
 
 
+def test_tables_of_one_name_in_two_databases() -> None:
+    """Django has but a warning for them where there are routers (fields.W344)."""
+    tags = many("author", db_table="tags")
+    old, new = state([AUTHOR, post()]), state([AUTHOR, post(a=tags)])
+    for each in (old, new):
+        table("Other", a=tags).state_forwards("shop", each)
+    assert [str(each) for each in generated(old, new)] == ["blog.0002_post_a"]
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -398,6 +414,26 @@ def test_what_refers_to_a_renamed_field(app: str) -> None:
     )[-1:]
     altering = operations([migration])[-1]
     assert altering.field.remote_field.field_name == "title"
+
+
+def test_a_model_that_others_inherit_from_is_renamed() -> None:
+    """Django would leave their bases as they are, and fail."""
+    article = table("Article", {"db_table": "blog_post"}, title=text())
+    for heir, later in (
+        (CreateModel("Short", [], PROXY, BASES), ("blog.article",)),
+        (child("Note", a=number()), ("blog.article",)),
+    ):
+        fields = [(name, each.clone()) for name, each in heir.fields]
+        for _, each in fields:
+            if each.remote_field:
+                each.remote_field.model = later[0]
+        renamed = CreateModel(heir.name, fields, heir.options, later)
+        assert refused([post(), heir], [article, renamed]) == (
+            'Renaming the model "blog.Post" to "Article" could not be applied: Django '
+            f'doesn\'t rename it in the bases of "blog.{heir.name}".\n'
+            "Keep the name of the model, and give it the other one besides:\n"
+            "    class Post(models.Model): ...\n    Article = Post"
+        )
 
 
 @pytest.mark.parametrize("other", [{}, {"c": text(default="c")}])

@@ -75,7 +75,8 @@ def generate(task: Task) -> Changes:
     history = history_of(copied(start.state))
     renamed = task.questions.renamed_models
     problems += managing.refusals(task, switched)
-    problems += refusals(in_order(task.plain), history, renamed)
+    goal = history_of(copied(task.after))
+    problems += refusals(in_order(task.plain), history, goal, renamed)
     told = {each.subject for each in problems} - {()}
     doubts = [each for each in _doubts(task) if not _is_told(each, told, task)]
     problems = [*doubts, *problems]

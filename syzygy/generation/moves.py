@@ -13,6 +13,7 @@ from django.db.migrations import (
     Migration,
     RenameModel,
 )
+from django.db.migrations.utils import resolve_relation
 
 from syzygy import rules
 from syzygy.generation.ways import Refusal, new_model
@@ -119,6 +120,36 @@ def _move(old: ModelKey, new: ModelKey, history: History) -> Refusal:
             new_model(name, f"New{name}"),
         ),
         new,
+    )
+
+
+def inherited(operation: Any, label: str, history: History) -> Refusal | None:
+    """What to do instead of renaming a model that others inherit from, if it is that.
+
+    Django leaves their bases as they are, so that no model can be made of them.
+    """
+    if not isinstance(operation, RenameModel):
+        return None
+    key = (label, operation.old_name_lower)
+    heirs = [
+        f'"{other.app_label}.{other.name}"'
+        for other in history.models.values()
+        for base in other.bases
+        if isinstance(base, str) and resolve_relation(base, other.app_label) == key
+    ]
+    if not heirs:
+        return None
+    old, new = operation.old_name, operation.new_name
+    return Refusal(
+        label,
+        f'Renaming the model "{label}.{old}" to "{new}" could not be applied: Django '
+        f"doesn't rename it in the bases of {', '.join(heirs)}.",
+        (
+            (
+                "Keep the name of the model, and give it the other one besides:",
+                (f"class {old}(models.Model): ...", f"{new} = {old}"),
+            ),
+        ),
     )
 
 

@@ -27,6 +27,7 @@ from syzygy.computed import sources
 from syzygy.generation.fields import changed
 from syzygy.generation.moves import (
     another_place,
+    inherited,
     moved_models,
     name_of,
     renamed_models,
@@ -55,12 +56,14 @@ Renamed: TypeAlias = Mapping[ModelKey, ModelKey]
 def refusals(
     migrations: Iterable[Migration],
     history: History,
+    goal: History,
     renamed: Renamed,
 ) -> list[Refusal]:
     """What of Django's migrations is unsafe in whatever stage.
 
     They come in the order in which they would be applied; ``history`` is the state
-    before them, and is the one after them in the end. The models that may have been
+    before them, and is the one after them in the end. The ``goal`` is the state of all
+    apps, those of which nothing is written included. The models that may have been
     ``renamed`` are no concern of this, nor is what refers to them.
     """
     migrations = list(migrations)
@@ -92,17 +95,30 @@ def refusals(
                 operation, app_label, history, operation.field, renamed
             ):
                 pass
+            elif refusal := inherited(operation, app_label, history):
+                found.append(refusal)
             elif never := _unstageable(reasons):
                 link = links.get(getattr(operation, "model_name_lower", ""))
-                if link and never.why == rules.CHANGE_PRIMARY_KEY.why:
-                    model = name_of(history, (app_label, link.model_name_lower))
-                    found.append(parent(app_label, model, link.name, link.field))
-                else:
-                    found += _explain(operation, app_label, history, never)
+                found += _never(operation, app_label, history, (never, link))
             if not _is_a_proxy_that_goes(operation, app_label, history):
                 history.advance(operation, app_label)
-    found += taken(tables, owners(history), renamed | renamed_models(migrations))
+    renamed = renamed | renamed_models(migrations)
+    found += taken(tables, owners(history), owners(goal), renamed)
     return list(dict.fromkeys(found))
+
+
+def _never(
+    operation: Operation,
+    app_label: str,
+    history: History,
+    why: tuple[Rule, AddField | None],
+) -> Iterator[Refusal]:
+    never, link = why
+    if link and never.why == rules.CHANGE_PRIMARY_KEY.why:
+        model = name_of(history, (app_label, link.model_name_lower))
+        yield parent(app_label, model, link.name, link.field)
+    else:
+        yield from _explain(operation, app_label, history, never)
 
 
 def _follow_renames(

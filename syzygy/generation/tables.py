@@ -59,25 +59,31 @@ def join_table(table: str, name: str, field: AnyField) -> str | None:
 
 
 def taken(
-    before: Owners, after: Owners, renamed: Mapping[ModelKey, ModelKey]
+    before: Owners,
+    after: Owners,
+    goal: Owners,
+    renamed: Mapping[ModelKey, ModelKey],
 ) -> Iterator[Refusal]:
     """What comes to have the table of something that goes.
 
     ``renamed`` has the new keys of models by the old ones. What keeps its table, and
-    models that take that of another, are no concern of this.
+    models that take that of another, are no concern of this. The ``goal`` has what is
+    left of apps of which nothing is written, too. What stays there is in another
+    database: in the same one Django allows no two tables of one name.
     """
     had = {_identity(each, renamed) for own in before.values() for each in own}
     has = {_identity(each) for own in after.values() for each in own}
     for table in sorted(before.keys() & after.keys()):
         own = {_identity(each) for each in after[table]}
+        stay = {_identity(each) for each in goal.get(table, ())}
         for old in before[table]:
             was = _identity(old, renamed)
             for new in after[table]:
                 if _identity(new) in had or _is_told_elsewhere(old, new, renamed):
                     continue
                 if was in own:
-                    # It stays, in an app of which nothing is written.
-                    if old.has_table and new.has_table:
+                    # It goes, from an app of which nothing is written.
+                    if was not in stay and old.has_table and new.has_table:
                         yield _refusal(table, old, new)
                 elif was not in has and (old.has_table or new.has_table):
                     yield _refusal(table, old, new)
