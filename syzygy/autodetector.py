@@ -258,13 +258,21 @@ class StagedMixin(DjangoAutodetector):
         elif type(operation) is AlterField and self._renamed_to is not None:
             self._use_new_names(app_label, self._renamed_to, operation)
         if self._extras is not None:
-            from syzygy.generation.keys import needs, without_new_models
+            from syzygy.generation.keys import (
+                needs,
+                needs_of_renamed,
+                without_new_models,
+            )
 
             if isinstance(operation, RenameModel):
                 dependencies = without_new_models(dependencies, self.from_state)
             states = self.from_state, self.to_state
-            more = needs(app_label, operation, *states, self.renamed_models)
-            dependencies = [*(dependencies or ()), *more]
+            renamed = self.renamed_models, getattr(self, "renamed_fields", {})
+            dependencies = [
+                *(dependencies or ()),
+                *needs(app_label, operation, *states, self.renamed_models),
+                *needs_of_renamed(app_label, operation, self.to_state, *renamed),
+            ]
         super().add_operation(app_label, operation, dependencies, beginning)
 
     def check_dependency(self, operation: Any, dependency: Any) -> Any:

@@ -28,6 +28,7 @@ from tests.cases.test_makemigrations_rolling import (
     number,
     text,
     to,
+    unique,
 )
 from tests.generation_helpers import (
     Asked,
@@ -414,6 +415,51 @@ def test_what_refers_to_a_renamed_field(app: str) -> None:
     )[-1:]
     altering = operations([migration])[-1]
     assert altering.field.remote_field.field_name == "title"
+
+
+def test_a_model_and_what_refers_to_it_are_renamed_at_once() -> None:
+    check(
+        [AUTHOR, post(a=to("author"))],
+        [WRITER, post(b=to("writer", db_column="a_id"))],
+        ["pre alter_author_table_rename_author_writer_alter_post_a_and_more"],
+    )
+
+
+def test_a_model_that_orders_another_is_renamed_with_the_field_to_it() -> None:
+    before = [AUTHOR, post({"order_with_respect_to": "a"}, a=to("author"))]
+    b = to("writer", db_column="a_id")
+    [migration] = generated(
+        state(before), state([WRITER, post({"order_with_respect_to": "b"}, b=b)])
+    )
+    names = [type(each).__name__ for each in migration.operations]
+    assert names == [
+        "AlterModelTable",
+        "RenameModel",
+        "AlterField",
+        "SeparateDatabaseAndState",
+    ]
+
+
+@pytest.mark.parametrize("app", ["apple", "blog", "zoo"])
+def test_what_refers_to_a_renamed_model_waits_with_its_model(app: str) -> None:
+    """Django would move what needs nothing before the field has its new name."""
+
+    def models_with(author: Any, options: Any, **fields: Any) -> ProjectState:
+        return of_apps(author, app, table("Book", options, **fields))
+
+    new = models_with(
+        WRITER,
+        {"constraints": [unique("b", name="u")], "unique_together": {("b", "n")}},
+        b=to("writer", db_column="a_id"),
+        n=number(null=True),
+    )
+    old = models_with(
+        AUTHOR, {"constraints": [unique("a", name="u")]}, a=to("author"), n=number()
+    )
+    migrations = generated(old, new)
+    assert not drift(applied(old, migrations), new)
+    renames = [each for each in operations(migrations) if hasattr(each, "old_name")]
+    assert [type(each) for each in renames] == [RenameModel, RenameField]
 
 
 def test_a_model_that_others_inherit_from_is_renamed() -> None:

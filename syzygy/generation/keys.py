@@ -58,6 +58,32 @@ def needs(
         yield from _what_names(gone, before, after)
 
 
+def needs_of_renamed(
+    app_label: str,
+    operation: Any,
+    after: ProjectState,
+    renamed: Mapping[ModelKey, str],
+    renamed_fields: Iterable[tuple[str, str, str]],
+) -> Iterator[OperationDependency]:
+    """What whatever happens to a model waits for, of which fields are renamed.
+
+    If such a field refers to a model that is renamed, what keeps its column waits for
+    that. All else has to wait along: Django would move it before that, and before the
+    field has its new name.
+    """
+    if isinstance(operation, RenameModel | RelaxField):
+        return
+    name = getattr(operation, "model_name_lower", None)
+    key = (app_label, name or getattr(operation, "name_lower", ""))
+    new_names = {(label, old): (label, new) for (label, new), old in renamed.items()}
+    for label, model, field in renamed_fields:
+        if (label, model) == key:
+            for target in referred_models(key, after.models[key].fields[field]):
+                now = new_names.get(target, target)
+                if now in renamed:
+                    yield OperationDependency(*now, None, RENAMED)
+
+
 def _mentioned(app_label: str, operation: Operation) -> Iterator[ModelKey]:
     """The models that an operation has a model or a field refer to."""
     if isinstance(operation, AddField | AlterField):

@@ -33,6 +33,7 @@ from syzygy.generation.moves import (
     renamed_models,
 )
 from syzygy.generation.names import with_columns, with_new_names
+from syzygy.generation.states import in_state
 from syzygy.generation.tables import join_table, owners, taken
 from syzygy.generation.ways import (
     LATER,
@@ -128,18 +129,19 @@ def _follow_renames(
     names: dict[ModelKey, dict[str, str]],
 ) -> None:
     """Have a generated field known by the new ``names`` before it is altered."""
-    if isinstance(operation, RenameField):
-        key = (app_label, operation.model_name_lower)
-        names[key][operation.old_name] = operation.new_name
-    elif isinstance(operation, AlterField):
-        key = (app_label, operation.model_name_lower)
+    for each in in_state([operation]):
+        if not isinstance(each, RenameField | AlterField):
+            continue
+        key = (app_label, each.model_name_lower)
+        if isinstance(each, RenameField):
+            names[key][each.old_name] = each.new_name
+            continue
         model = history.model(key)
-        if model and names[key] and operation.name in model.fields:
+        if model and names[key] and each.name in model.fields:
             known = with_columns(model, names[key])
-            old = model.fields[operation.name]
-            field = with_new_names(old, operation.field, known)
+            field = with_new_names(model.fields[each.name], each.field, known)
             if field is not None:
-                model.fields[operation.name] = field
+                model.fields[each.name] = field
 
 
 def _is_a_proxy_that_goes(

@@ -18,7 +18,7 @@ from django.db.migrations.operations.base import Operation
 from syzygy.alterations import has_join_table
 from syzygy.generation.managing import taken_over
 from syzygy.generation.names import follow
-from syzygy.generation.states import copied, in_order
+from syzygy.generation.states import copied, in_order, in_state
 from syzygy.generation.task import Extras, Task
 from syzygy.generation.window import FieldKey
 from syzygy.history import AnyField, ModelKey
@@ -65,7 +65,7 @@ class Renamed:
         operations = [
             (migration.app_label, operation)
             for migration in in_order(task.plain)
-            for operation in migration.operations
+            for operation in in_state(migration.operations)
         ]
         self.state = copied(start.state)
         for position, (app_label, operation) in enumerate(operations):

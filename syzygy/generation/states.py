@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from copy import copy
 from typing import Any, TypeAlias
 
-from django.db.migrations import Migration, RenameField
+from django.db.migrations import Migration, RenameField, SeparateDatabaseAndState
 from django.db.migrations.graph import MigrationGraph
+from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ModelState, ProjectState
 from django.db.models.options import normalize_together
 
@@ -127,6 +128,15 @@ def in_order(changes: Changes) -> list[Migration]:
         ]
 
     return [migrations[key] for key in topological(list(migrations), needs)]
+
+
+def in_state(operations: Iterable[Operation]) -> Iterator[Operation]:
+    """The operations, with what others do to the state alone in their places."""
+    for operation in operations:
+        if isinstance(operation, SeparateDatabaseAndState):
+            yield from in_state(operation.state_operations)
+        else:
+            yield operation
 
 
 def extended(graph: MigrationGraph, changes: Changes) -> MigrationGraph:
