@@ -38,10 +38,11 @@ SETTINGS = (
     AUDIT,
 )
 _PREFIXES = (
-    "MIGRATION_STAGES",
-    "MIGRATION_THIRD_PARTY",
-    "MIGRATION_QUORUM",
-    "MIGRATION_LOCK",
+    *(
+        f"{first}_{second}"
+        for first in ("MIGRATE", "MIGRATION", "MIGRATIONS")
+        for second in ("STAGE", "THIRD_PARTY", "QUORUM", "LOCK")
+    ),
     "SYZYGY_",
 )
 _STAGES = 'Stage.PRE_DEPLOY, Stage.POST_DEPLOY, "pre_deploy" or "post_deploy"'
@@ -161,7 +162,7 @@ def _lock_problems() -> Iterator[Problem]:
 
 def _misspelt() -> Iterator[Problem]:
     for name in dir(settings):
-        if name.startswith(_PREFIXES) and name not in SETTINGS:
+        if name.startswith(_PREFIXES) and name not in (*SETTINGS, OLD_QUORUM_BACKEND):
             likely = _most_similar(name, SETTINGS, cutoff=0)
             yield Problem(
                 name,

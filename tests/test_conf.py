@@ -253,6 +253,10 @@ def test_what_is_wrong_is_named_in_one_sentence(
         ("MIGRATION_THIRD_PARTY_FALLBACK", THIRD_PARTY),
         ("MIGRATION_THIRD_PARTY_STAGE_FALLBACK", THIRD_PARTY),
         ("MIGRATION_STAGES_THIRD_PARTY_FALLBACK", THIRD_PARTY),
+        ("MIGRATION_STAGE_OVERRIDE", OVERRIDE),
+        ("MIGRATIONS_STAGES_OVERRIDE", OVERRIDE),
+        ("MIGRATE_STAGES_BASELINE", BASELINE),
+        ("MIGRATE_LOCK", "MIGRATION_LOCK"),
     ],
 )
 def test_misspelt_settings(name: str, meant: str) -> None:
@@ -265,7 +269,15 @@ def test_misspelt_settings(name: str, meant: str) -> None:
         )
 
 
-@pytest.mark.parametrize("name", ["MIGRATION_MODULES", "MIGRATION_QUORUM_BACKEND"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MIGRATION_MODULES",
+        "MIGRATION_QUORUM_BACKEND",
+        "MIGRATE_QUORUM_BACKEND",
+        "MIGRATION_LINTER_OPTIONS",
+    ],
+)
 def test_other_settings_are_nobody_s_business(name: str) -> None:
     assert problems(**{name: {}}) == []
 
