@@ -317,6 +317,7 @@ def test_bad_input(project: Project, arguments: list[str], said: str) -> None:
         {"IGNORED": {}},
         {"IGNORE": {"nowhere": ["SZ012"]}},
         {"IGNORE": {"blog": ["SZ999"]}},
+        {"IGNORE": {"blog": [["SZ012"]]}},
         {"IGNORE": {"blog": "SZ012"}},
         {"IGNORE": ["SZ012"]},
         {"RULES": "a.b"},
@@ -329,6 +330,7 @@ def test_bad_input(project: Project, arguments: list[str], said: str) -> None:
         {"MIGRATE": "sometimes"},
         {"FAIL_LEVEL": "bad"},
         ["SZ012"],
+        [],
     ],
     ids=str,
 )

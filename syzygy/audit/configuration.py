@@ -51,7 +51,9 @@ def problems() -> list[conf.Problem]:
 
 
 def _read(found: list[conf.Problem]) -> AuditConfiguration:
-    value = getattr(settings, conf.AUDIT, None) or {}
+    value = getattr(settings, conf.AUDIT, None)
+    if value is None:
+        value = {}
     if not isinstance(value, Mapping):
         found.append(
             _problem(
@@ -157,15 +159,16 @@ def _read_ignored(
             continue
         if problem := key != "*" and conf.unknown_key(conf.AUDIT, key):
             found.append(problem)
+        right = [code for code in codes if isinstance(code, str) and code in known]
         found += [
             _problem(
                 f"ignores {code!r} for {key!r}, which is no rule",
                 'Use codes such as "SZ012", or "*".',
             )
             for code in codes
-            if code not in known
+            if code not in right
         ]
-        yield key, tuple(code for code in codes if code in known)
+        yield key, tuple(right)
 
 
 def _problem(what: str, hint: str) -> conf.Problem:
