@@ -198,8 +198,16 @@ def test_table_that_is_dropped(clusters: Clusters) -> None:
             'There is no cache "nope"',
         ),
         (
+            {"MIGRATION_QUORUM_BACKEND": {"backend": CACHE, "alias": ["default"]}},
+            "There is no cache \"['default']\"",
+        ),
+        (
             {"MIGRATION_QUORUM_BACKEND": {"backend": DATABASE, "alias": "nope"}},
             'There is no database "nope"',
+        ),
+        (
+            {"MIGRATION_QUORUM_BACKEND": {"backend": DATABASE, "alias": ["default"]}},
+            "There is no database \"['default']\"",
         ),
         ({"MIGRATION_QUORUM_BACKEND": CACHE}, "is a LocMemCache, which no other"),
         (

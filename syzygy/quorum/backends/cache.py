@@ -174,13 +174,14 @@ class CacheQuorum(RosterQuorum):
                 cache.close()
 
     def _connect(self) -> BaseCache:
+        # A list, because what somebody took for an alias may have no hash.
+        if self._alias not in list(caches):
+            raise ImproperlyConfigured(
+                f'There is no cache "{self._alias}" in the setting "CACHES".'
+            )
         try:
             cache: BaseCache = caches.create_connection(self._alias)
         except (KeyError, InvalidCacheBackendError) as error:
-            if self._alias not in caches.settings:
-                raise ImproperlyConfigured(
-                    f'There is no cache "{self._alias}" in the setting "CACHES".'
-                ) from error
             raise ImproperlyConfigured(str(error)) from error
         if isinstance(cache, (LocMemCache, DummyCache)):
             raise ImproperlyConfigured(

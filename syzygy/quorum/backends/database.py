@@ -16,7 +16,6 @@ from django.db import (
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DEFAULT_DB_ALIAS
-from django.utils.connection import ConnectionDoesNotExist
 
 from syzygy.locking import is_in_memory, separate, sqlite_file
 from syzygy.messages import error_line
@@ -199,9 +198,9 @@ def open_store(original: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
 
 
 def _database(alias: str) -> BaseDatabaseWrapper:
-    try:
-        return connections[alias]
-    except ConnectionDoesNotExist as error:
+    # A list, because what somebody took for an alias may have no hash.
+    if alias not in list(connections):
         raise ImproperlyConfigured(
             f'There is no database "{alias}" in the setting "DATABASES".'
-        ) from error
+        )
+    return connections[alias]
