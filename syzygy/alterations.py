@@ -134,6 +134,13 @@ def has_join_table(field: AnyField) -> bool:
     return bool(field.many_to_many) and field.remote_field.through is None
 
 
+def join_table(table: str, name: str, field: AnyField) -> str | None:
+    """The table that Django makes for a field of a model with that table, if any."""
+    if not has_join_table(field):
+        return None
+    return field.db_table or f"{table}_{name}"
+
+
 def is_unique(field: AnyField) -> bool:
     """Whether the field is unique by itself.
 

@@ -39,7 +39,13 @@ class LockUnavailable(Exception):
 
 
 class MigrationLock(ABC):
-    """A lock in, or beside, the database that is migrated."""
+    """A lock in, or beside, the database that is migrated.
+
+    ``was_lost`` tells that its session ended while it was held. Another process may
+    have had the lock since then, even if it is taken again.
+    """
+
+    was_lost = False
 
     @abstractmethod
     def acquire(self) -> bool:
@@ -58,10 +64,6 @@ class MigrationLock(ABC):
     @abstractmethod
     def holder(self) -> str:
         """Who has it, for people who look for it; nothing if that can't be told."""
-
-    # Whether its session ended while it was held. Another process may have had the lock
-    # since then, even if it is taken again.
-    was_lost = False
 
     @property
     @abstractmethod

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from django.db.models import ForeignKey
 
-from syzygy.alterations import has_join_table, is_a
-from syzygy.history import AnyField, History, ModelKey
+from syzygy.alterations import is_a, join_table
+from syzygy.history import History, ModelKey
 
 # A model and the name of one of its fields.
 FieldOf = tuple[ModelKey, str]
@@ -53,9 +53,6 @@ def _join_tables(history: History, key: ModelKey) -> Iterator[str]:
     """The tables of many-to-many fields that refer to a model."""
     for other, model in history.models.items():
         for name, field in model.fields.items() if history.has_table(other) else ():
-            if has_join_table(field) and _joins(history, key, other, field):
-                yield field.db_table or f"{history.table(other)}_{name}"
-
-
-def _joins(history: History, key: ModelKey, other: ModelKey, field: AnyField) -> bool:
-    return key in (other, history.related(other, field))
+            table = join_table(history.table(other), name, field)
+            if table and key in (other, history.related(other, field)):
+                yield table

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from django.db.migrations import DeleteModel, RemoveField
 
 from syzygy import rules
-from syzygy.alterations import column_name, insert_may_omit
+from syzygy.alterations import column_name, insert_may_omit, join_table
 from syzygy.audit import remedies
 from syzygy.audit.base import AuditedOperation, AuditRule, Problem
 from syzygy.audit.findings import Severity
@@ -164,8 +164,8 @@ def _has_heir(operation: AuditedOperation) -> bool:
         if field is None:
             return False
         if field.many_to_many:
-            table = field.db_table or f"{history.table(key)}_{removal.name}"
-            return (table,) in heirs
+            joined = join_table(history.table(key), removal.name, field)
+            return (joined,) in heirs
         return (*key, column_name(removal.name, field)) in heirs
     table = history.table(key)
     others = (other for other in history.models if other != key)

@@ -16,7 +16,7 @@ from syzygy.constraints import (
     plainly_compared_fields,
     unique_together,
 )
-from syzygy.generation.names import Names, twin, with_columns
+from syzygy.generation.renamed_fields import Names, twin, with_columns
 
 Together: TypeAlias = set[tuple[str, ...]]
 

@@ -22,7 +22,7 @@ from django.db.migrations import (
 from django.db.migrations.operations.base import Operation
 
 from syzygy import rules
-from syzygy.alterations import is_generated
+from syzygy.alterations import is_generated, join_table
 from syzygy.computed import sources
 from syzygy.generation.fields import changed
 from syzygy.generation.moves import (
@@ -32,9 +32,9 @@ from syzygy.generation.moves import (
     name_of,
     renamed_models,
 )
-from syzygy.generation.names import with_columns, with_new_names
+from syzygy.generation.renamed_fields import with_columns, with_new_names
 from syzygy.generation.states import in_state
-from syzygy.generation.tables import join_table, owners, taken
+from syzygy.generation.tables import owners, taken
 from syzygy.generation.ways import (
     LATER,
     Refusal,

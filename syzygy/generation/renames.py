@@ -17,7 +17,7 @@ from django.db.migrations.operations.base import Operation
 
 from syzygy.alterations import has_join_table
 from syzygy.generation.managing import taken_over
-from syzygy.generation.names import follow
+from syzygy.generation.renamed_fields import follow
 from syzygy.generation.states import copied, in_order, in_state
 from syzygy.generation.task import Extras, Task
 from syzygy.generation.window import FieldKey

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from syzygy.alterations import has_join_table
+from syzygy.alterations import join_table
 from syzygy.generation.fields import changed
 from syzygy.generation.ways import LATER, Refusal, line
 from syzygy.history import AnyField, History, ModelKey
@@ -49,13 +49,6 @@ def owners(history: History) -> Owners:
             if place := join_table(table, name, field):
                 found[place].append(Owner(key, model.name, name, has_table, field))
     return found
-
-
-def join_table(table: str, name: str, field: AnyField) -> str | None:
-    """The join table of a field, if it has one, of a model with that table."""
-    if not has_join_table(field):
-        return None
-    return field.db_table or f"{table}_{name}"
 
 
 def taken(

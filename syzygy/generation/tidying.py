@@ -29,13 +29,13 @@ from django.db.migrations.state import ModelState, ProjectState
 
 from syzygy.constraints import constraint_fields, unique_together
 from syzygy.generation.keys import referred_models
-from syzygy.generation.names import (
+from syzygy.generation.options import has_renamed
+from syzygy.generation.renamed_fields import (
     Names,
     is_unchanged,
     with_columns,
     with_new_names,
 )
-from syzygy.generation.options import has_renamed
 from syzygy.generation.states import Changes
 from syzygy.history import AnyField, ModelKey
 from syzygy.operations import (

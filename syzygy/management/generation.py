@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 
 from syzygy.checks import without_stages
 from syzygy.management.detector import StagedAutodetector
 from syzygy.management.mistakes import telling_mistakes
+from syzygy.management.stopping import StoppableMixin
 
 if TYPE_CHECKING:
     from django.db.migrations import Migration
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 REFUSED = 3
 
 
-class MakeMigrationsMixin(BaseCommand):
+class MakeMigrationsMixin(StoppableMixin):
     """Writes migrations that both releases survive, by one derived from Django's."""
 
     autodetector = StagedAutodetector()
@@ -32,14 +33,6 @@ class MakeMigrationsMixin(BaseCommand):
             action="store_true",
             help="Write what Django would write, in whatever stage it is safe or not.",
         )
-
-    def execute(self, *args: Any, **options: Any) -> str | None:
-        """Django's; Ctrl+C is one line."""
-        # Not imported at the top: checks load the command without running it.
-        from syzygy.management.reaching import stoppable
-
-        with stoppable():
-            return super().execute(*args, **options)
 
     def check(self, *args: Any, **kwargs: Any) -> None:
         """Django's, without the stages of the migrations that there are."""

@@ -22,7 +22,7 @@ from django.db.migrations.operations.models import AlterTogetherOptionOperation
 from django.db.migrations.state import ProjectState
 from django.db.models import ForeignKey
 
-from syzygy.alterations import has_join_table
+from syzygy.alterations import has_join_table, join_table
 from syzygy.constraints import constraint_fields
 from syzygy.history import History, ModelKey
 from syzygy.rehearsal import scope
@@ -280,8 +280,8 @@ def _targets(references: Iterable[_Reference], history: History) -> Iterable[Mod
 
 def _join_tables(references: Iterable[_Reference], history: History) -> Iterable[str]:
     for key, name, field in references:
-        if has_join_table(field):
-            yield field.db_table or f"{history.table(key)}_{name}"
+        if table := join_table(history.table(key), name, field):
+            yield table
 
 
 def _references(

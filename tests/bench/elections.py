@@ -17,21 +17,17 @@ from __future__ import annotations
 
 import argparse
 import random
-import shutil
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import django
 from django.conf import settings
+from servers import serving
 
 BACKENDS = {
     "redis": "django.core.cache.backends.redis.RedisCache",
@@ -42,15 +38,10 @@ TIMEOUT = 120.0
 SPAN = 0.5
 
 
-@contextmanager
-def store(name: str, folder: Path) -> Iterator[None]:
-    """Start what the parties meet on, and make the settings for it."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+def configure(name: str, port: int, folder: Path) -> None:
+    """Have the parties meet on that store."""
     backend = "syzygy.quorum.backends.cache.CacheQuorum"
     caches = {}
-    command: list[str] = []
     if name == "database":
         backend = "syzygy.quorum.backends.database.DatabaseQuorum"
     else:
@@ -59,11 +50,6 @@ def store(name: str, folder: Path) -> Iterator[None]:
             "BACKEND": BACKENDS[name],
             "LOCATION": f"redis://{where}" if name == "redis" else where,
         }
-        command = (
-            ["redis-server", "--port", str(port), "--save", ""]
-            if name == "redis"
-            else ["memcached", "-u", "nobody", "-l", "127.0.0.1", "-p", str(port)]
-        )
     settings.configure(
         DATABASES={
             "default": {
@@ -76,16 +62,6 @@ def store(name: str, folder: Path) -> Iterator[None]:
         MIGRATION_QUORUM_BACKEND={"backend": backend, "lease": LEASE},
     )
     django.setup()
-    if not command:
-        yield
-        return
-    command[0] = shutil.which(command[0]) or command[0]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        time.sleep(1)
-        try:
-            yield
-        finally:
-            server.terminate()
 
 
 class Round:
@@ -186,8 +162,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--store", choices=[*BACKENDS, "database"], default="redis")
     options = parser.parse_args()
+    if options.parties < 2:
+        parser.error("--parties has to be at least 2.")
     expected = {"leads": 1, "followed": options.parties - 1}
-    with tempfile.TemporaryDirectory() as folder, store(options.store, Path(folder)):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(options.store) as port,
+    ):
+        configure(options.store, port, Path(folder))
         for number in range(1, options.rounds + 1):
             found = Round(options.parties)
             found.run()

@@ -29,16 +29,14 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median, quantiles
+
+from servers import serving
 
 STORES = {
     "database": '"syzygy.quorum.backends.database.DatabaseQuorum"',
@@ -146,25 +144,6 @@ def finish(processes: list[subprocess.Popen[str]]) -> float:
     return time.monotonic()
 
 
-@contextmanager
-def redis(store: str) -> Iterator[int]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    if store != "redis":
-        yield port
-        return
-    command = [shutil.which("redis-server") or "redis-server", "--port", str(port)]
-    with subprocess.Popen(
-        [*command, "--save", ""], stdout=subprocess.DEVNULL
-    ) as server:
-        time.sleep(1)
-        try:
-            yield port
-        finally:
-            server.terminate()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--parties", default="2,5,10")
@@ -175,7 +154,7 @@ def main() -> None:
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
-        redis(options.store) as port,
+        serving(options.store) as port,
     ):
         bench = Bench(Path(folder), options.store, port)
         write = sys.stdout.write

@@ -226,8 +226,7 @@ def test_all_come(size: int, gap: float) -> None:
 
 
 def test_fifty_parties_elect_one_of_them() -> None:
-    """Two hundred times on a real store in ``tests/bench/elections.py``."""
-    for seed in range(examples(40)):
+    for seed in range(examples(200)):
         sims = elect(World(), 50, seed)
         assert sum(sim.is_elected for sim in sims) == 1, seed
         assert results(sims) == ["applied"] + ["followed"] * 49, seed

@@ -7,7 +7,7 @@ from argparse import SUPPRESS
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 from django.core.management.base import OutputWrapper
 from django.core.management.color import no_style
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -15,6 +15,7 @@ from django.utils.module_loading import import_string
 
 from syzygy.audit.formats import FORMATS
 from syzygy.management.mistakes import USER_ERRORS
+from syzygy.management.stopping import StoppableMixin
 
 if TYPE_CHECKING:
     from syzygy.audit.findings import Audit
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 USAGE = 2
 
 
-class Command(BaseCommand):
+class Command(StoppableMixin):
     """Audits migrations for the stages in which they will run."""
 
     help = (
@@ -115,14 +116,6 @@ class Command(BaseCommand):
                 "what it covers isn't audited any more."
             ),
         )
-
-    def execute(self, *args: Any, **options: Any) -> str | None:
-        """Django's; Ctrl+C is one line."""
-        # Not imported at the top: checks load the command without running it.
-        from syzygy.management.reaching import stoppable
-
-        with stoppable():
-            return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Audit and report.

@@ -6,13 +6,14 @@ import sys
 from contextlib import redirect_stdout
 from typing import Any
 
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from syzygy.management.mistakes import USER_ERRORS
+from syzygy.management.stopping import StoppableMixin
 
 
-class Command(BaseCommand):
+class Command(StoppableMixin):
     """Runs both releases against the schema that they will share."""
 
     help = (
@@ -75,14 +76,6 @@ class Command(BaseCommand):
             default="breaks",
             help="The least severity of a finding that makes the command fail.",
         )
-
-    def execute(self, *args: Any, **options: Any) -> str | None:
-        """Django's; Ctrl+C is one line."""
-        # Not imported at the top: checks load the command without running it.
-        from syzygy.management.reaching import stoppable
-
-        with stoppable():
-            return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Rehearse and report.
