@@ -90,7 +90,9 @@ def check_stages(
                 known, conf.read_leniently().baseline, _PLANNED, _EACH_PLANNED
             )
         return
-    with _without_garbage_collection():
+    from syzygy.disk import without_garbage_collection
+
+    with without_garbage_collection():
         from syzygy import conf
         from syzygy.inspection import Inspection
 
@@ -199,24 +201,6 @@ def check_quorum(
         )
         return
     yield from backend.check()
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Don't look for garbage meanwhile.
-
-    What modules define stays. While thousands are imported, looking through all of it
-    again and again takes a large part of the time.
-    """
-    import gc
-
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _combine_hint(app_name: str, command: str) -> str:

@@ -6,10 +6,13 @@ irrelevant nor build the graph of the whole project.
 
 from __future__ import annotations
 
+import gc
 import os
 import pkgutil
 import re
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.machinery import all_suffixes
 from importlib.util import find_spec
@@ -31,6 +34,8 @@ from syzygy.graph import (
 )
 from syzygy.messages import error_line
 
+# So many that looking at them takes longer than keeping the garbage that is among them.
+_MANY_MODULES = 100
 _SUFFIXES = frozenset(all_suffixes())
 # How "makemigrations" writes the primary key of a model that has no other, a field that
 # is added or altered, and a model with its fields, if none has brackets in it.
@@ -38,6 +43,50 @@ _AUTOMATIC_KEY = r"""\(\s*["']id["'],[^()]*\([^()]*\bprimary_key=True"""
 _FIELD = r"""Field\(\s*model_name=["'](\w+)["'],\s*name=["'](\w+)["'],\s*field="""
 _MODEL = r"""CreateModel\(\s*name=["'](\w+)["'],\s*fields=\[([^][]*)"""
 _MEMBER = r"""\(\s*["'](\w+)["'],\s*\w"""
+
+
+@contextmanager
+def without_garbage_collection() -> Iterator[None]:
+    """Don't look for garbage while modules are imported, nor soon after among them.
+
+    What modules define stays. While thousands are imported, looking through all of it
+    again and again takes a large part of the time.
+    """
+    was_enabled = gc.isenabled()
+    known = len(sys.modules)
+    gc.disable()
+    try:
+        yield
+    finally:
+        if len(sys.modules) >= known + _MANY_MODULES:
+            _take_for_old()
+        if was_enabled:
+            gc.enable()
+
+
+def _take_for_old() -> None:
+    """Have the collector take all objects for old ones, which it seldom looks at.
+
+    Those that it gives up as frozen become old ones when they are thawed, says the
+    documentation of :mod:`gc`. What somebody else has frozen remains so.
+    """
+    frozen = getattr(gc, "get_freeze_count", None)  # PyPy has nothing of the kind.
+    if frozen is not None and frozen() == 0:
+        gc.freeze()
+        gc.unfreeze()
+
+
+def import_ahead() -> None:
+    """Import the migrations that Django is about to load, in less time.
+
+    Whoever loads them tells what can't be imported.
+    """
+    with without_garbage_collection(), suppress(BadMigrationError):
+        for app_config in apps.get_app_configs():
+            if folder := migration_folder(app_config):
+                for name in folder.names:
+                    with suppress(Exception):
+                        import_module(f"{folder.package}.{name}")
 
 
 def _unsound(migration: WrittenMigration) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import itertools
 import py_compile
@@ -10,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -25,10 +27,13 @@ from syzygy.disk import (
     concerns_other_apps,
     has_migration,
     history_of,
+    import_ahead,
     migration_folder,
     replaced_by,
     shows_plain_field,
+    without_garbage_collection,
 )
+from syzygy.management.executor import loading
 from tests.graph_helpers import (
     Opaque,
     Project,
@@ -591,3 +596,113 @@ def test_which_migrations_concern_other_apps(body: list[Any], expected: bool) ->
     found = concerns_other_apps([migration("a.0001"), migration("a.0002", *body)])
     assert found == expected
     assert not concerns_other_apps([])
+
+
+# The garbage collector
+
+
+@pytest.fixture
+def collecting() -> Iterator[None]:
+    """Leave the collector as it was."""
+    was_enabled = gc.isenabled()
+    yield
+    (gc.enable if was_enabled else gc.disable)()
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("collecting")
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_is_off_meanwhile_and_then_as_it_was(enabled: bool) -> None:
+    (gc.enable if enabled else gc.disable)()
+
+    def fail() -> None:
+        with without_garbage_collection():
+            assert not gc.isenabled()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert gc.isenabled() is enabled
+
+
+@pytest.fixture
+def bring(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[Any]]:
+    """Have modules appear, and an object along with them."""
+
+    def bring(number: int) -> list[Any]:
+        for position in range(number):
+            name = f"syzygy_brought_{position}"
+            monkeypatch.setitem(sys.modules, name, ModuleType(name))
+        return [[]]
+
+    return bring
+
+
+@pytest.mark.usefixtures("collecting")
+@pytest.mark.parametrize(("number", "expected"), [(99, False), (100, True)])
+def test_what_comes_with_many_modules_is_old(
+    bring: Callable[[int], list[Any]], number: int, expected: bool
+) -> None:
+    gc.disable()
+    with without_garbage_collection():
+        new = bring(number)
+    assert any(each is new for each in gc.get_objects(2)) is expected
+    assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.usefixtures("collecting")
+def test_what_is_frozen_remains_frozen(bring: Callable[[int], list[Any]]) -> None:
+    gc.disable()
+    gc.freeze()
+    frozen = gc.get_freeze_count()
+    with without_garbage_collection():
+        new = bring(100)
+    # Some of it may have been freed.
+    assert 0 < gc.get_freeze_count() <= frozen
+    assert not any(each is new for each in gc.get_objects(2))
+
+
+@pytest.mark.usefixtures("collecting")
+def test_an_interpreter_that_freezes_nothing(
+    monkeypatch: pytest.MonkeyPatch, bring: Callable[[int], list[Any]]
+) -> None:
+    gc.disable()
+    with monkeypatch.context() as patch:
+        for name in ("freeze", "unfreeze", "get_freeze_count"):
+            patch.delattr(gc, name)
+        with without_garbage_collection():
+            new = bring(100)
+    assert not any(each is new for each in gc.get_objects(2))
+
+
+@pytest.mark.usefixtures("collecting")
+def test_it_is_off_while_django_loads_migrations() -> None:
+    gc.enable()
+    with loading():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+# Importing ahead of Django
+
+
+def test_all_that_can_be_imported_is_imported_ahead(install: Install) -> None:
+    files = {
+        **INIT,
+        "app/migrations/0001_wrong.py": "1 / 0\n",
+        "app/migrations/0002_right.py": "import gc\nwas_enabled = gc.isenabled()\n",
+    }
+    with install(files) as app_config:
+        import_ahead()
+        package = f"{app_config.name}.migrations"
+        assert f"{package}.0001_wrong" not in sys.modules
+        assert not sys.modules[f"{package}.0002_right"].was_enabled
+
+
+@pytest.mark.parametrize("text", ["1 / 0", "import syzygy_is_missing"])
+def test_migrations_that_can_not_be_found_are_left_to_django(
+    install: Install, text: str
+) -> None:
+    files = {"app/broken/__init__.py": text, "app/broken/deep/__init__.py": ""}
+    with install(files, module="app.broken.deep"):
+        import_ahead()

@@ -242,6 +242,13 @@ def test_options(blog: Project) -> None:
     assert list(files(blog))[-1] == "0004_merge_0003_other_0003_slugs"
 
 
+def test_garbage_is_not_looked_for_while_migrations_are_imported(blog: Project) -> None:
+    initial = blog.path / "blog/migrations/0001_initial.py"
+    text = initial.read_text()
+    initial.write_text(f"import gc\n\nassert not gc.isenabled()\n{text}")
+    assert made(blog).stdout == "No changes detected\n"
+
+
 def test_apps_that_have_no_migrations_yet(project: Project) -> None:
     project.app("blog", None, models=HEAD + POST)
     relation = '    post = models.ForeignKey("blog.Post", models.CASCADE)\n'

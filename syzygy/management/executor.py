@@ -22,7 +22,7 @@ from django.db import DatabaseError
 from django.db.migrations.exceptions import BadMigrationError
 from django.db.migrations.executor import MigrationExecutor
 
-from syzygy.disk import migration_folder
+from syzygy.disk import migration_folder, without_garbage_collection
 
 if TYPE_CHECKING:
     from syzygy.staging import Plan
@@ -82,7 +82,8 @@ def loading() -> Iterator[None]:
     Raises :class:`CommandError` for whatever a module raises when it is imported.
     """
     try:
-        yield
+        with without_garbage_collection():
+            yield
     except (CommandError, DatabaseError):
         raise
     except Exception as error:

@@ -58,8 +58,10 @@ class MakeMigrationsMixin(StoppableMixin):
                     return super().handle(*args, **options)
             except Refused as error:  # There is no order that Django could write.
                 raise CommandError(str(error), returncode=REFUSED) from error
+        from syzygy.disk import import_ahead
         from syzygy.generation.writer import writing_stages
 
+        import_ahead()
         self._is_deaf = options["interactive"] and not _has_terminal()
         if self._is_deaf:
             options["interactive"] = False

@@ -79,14 +79,20 @@ class PlanStager:
         )
 
     def _find_applied(self) -> list[Migration]:
-        nodes = self._graph.nodes
-        kept = set(without_replaced(nodes, keep=nodes))
-        kept |= {(migration.app_label, migration.name) for migration, _ in self.plan}
-        applied = {key for key in kept if key in self._applied}
-        if not concerns_other_apps([migration for migration, _ in self.plan]):
-            labels = {migration.app_label for migration, _ in self.plan}
-            applied = {key for key in applied if key[0] in labels}
-        return [nodes[key] for key in topological(sorted(applied), self._parents)]
+        planned = [migration for migration, _ in self.plan]
+        labels = {migration.app_label for migration in planned}
+        is_wide = concerns_other_apps(planned)
+        applied = {
+            key: migration
+            for key, migration in self._graph.nodes.items()
+            if key in self._applied and (is_wide or key[0] in labels)
+        }
+        kept = set(without_replaced(applied, keep=applied))
+        kept |= {(migration.app_label, migration.name) for migration in planned}
+        return [
+            applied[key]
+            for key in topological(sorted(kept & applied.keys()), self._parents)
+        ]
 
     def _decide(self) -> dict[MigrationKey, Decision | AmbiguousStage]:
         return decide_plan(
