@@ -407,8 +407,10 @@ def _end_quickly() -> None:
     than all else that a party does after the plan is applied, and on one machine all
     parties do it at the same time.
     """
-    atexit.unregister(gc.freeze)
-    atexit.register(gc.freeze)
+    freeze = getattr(gc, "freeze", None)  # PyPy has nothing of the kind.
+    if freeze is not None:
+        atexit.unregister(freeze)
+        atexit.register(freeze)
 
 
 def _read_size(value: object) -> int:

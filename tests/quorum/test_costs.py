@@ -149,6 +149,7 @@ END = """
 import atexit, gc
 # What is registered first is called last.
 atexit.register(lambda: print(gc.get_freeze_count() > 0))
+{without}
 from django.conf import settings
 settings.configure(
     MIGRATION_QUORUM_BACKEND="syzygy.quorum.backends.database.DatabaseQuorum"
@@ -159,8 +160,14 @@ with coordinating({{"quorum": {size}}}, print):
 """
 
 
-@pytest.mark.parametrize(("size", "expected"), [(2, "True\n"), (1, "False\n")])
-def test_a_party_looks_for_no_garbage_when_it_ends(size: int, expected: str) -> None:
+@pytest.mark.parametrize(
+    ("size", "without", "expected"),
+    [(2, "", "True\n"), (1, "", "False\n"), (2, "del gc.freeze", "False\n")],
+    ids=["a party", "alone", "an interpreter that freezes nothing"],
+)
+def test_a_party_looks_for_no_garbage_when_it_ends(
+    size: int, without: str, expected: str
+) -> None:
     """That takes more time than all else that one does who sees the plan applied."""
-    command = [sys.executable, "-c", END.format(size=size)]
+    command = [sys.executable, "-c", END.format(size=size, without=without)]
     assert subprocess.check_output(command, text=True) == expected
