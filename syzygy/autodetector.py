@@ -201,6 +201,30 @@ class StagedMixin(DjangoAutodetector):
             self._add_all(self._extras.first.items())
         super().generate_renamed_models()
 
+    def generate_removed_fields(self) -> None:
+        """Django's, which looks for the old models by their new names."""
+        with self._old_by_new_names():
+            super().generate_removed_fields()
+
+    @contextmanager
+    def _old_by_new_names(self) -> Iterator[None]:
+        """Have the old models found by the names that they have from now on, too.
+
+        Since Django 6.0, a field that goes is looked for in there.
+        """
+        models = self.from_state.models
+        added = {
+            (label, new): models[label, old]
+            for (label, new), old in self.renamed_models.items()
+            if (label, new) not in models
+        }
+        models.update(added)
+        try:
+            yield
+        finally:
+            for key in added:
+                del models[key]
+
     def generate_altered_fields(self) -> None:
         """Django's, which has relations point at what something was called before."""
         if self.renamed_models or self.renamed_fields:
@@ -210,17 +234,22 @@ class StagedMixin(DjangoAutodetector):
                 from syzygy.generation.states import copied
 
                 self._renamed_to = copied(self.to_state)
-        super().generate_altered_fields()
-        if self._renamed_to is not None:
-            from syzygy.generation.keys import relax_first
-
-            relax_first(vars(self)["generated_operations"])
+        with self._old_by_new_names():
+            super().generate_altered_fields()
 
     def generate_altered_order_with_respect_to(self) -> None:
         """Django's, and what keeps ``_order`` harmless meanwhile."""
         super().generate_altered_order_with_respect_to()
         if self._extras is not None:
             self._add_all(self._extras.last.items())
+
+    def generate_altered_db_table(self) -> None:
+        """Django's, which comes last of all; what has to wait is known then."""
+        super().generate_altered_db_table()
+        if self._renamed_to is not None:
+            from syzygy.generation.keys import relax_first
+
+            relax_first(vars(self)["generated_operations"])
 
     def _add_all(self, operations: Iterable[tuple[str, Collection[Operation]]]) -> None:
         for app_label, own in operations:

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 from django.db import models
-from django.db.migrations import CreateModel, Migration, RenameField, RenameModel
+from django.db.migrations import (
+    AddIndex,
+    AlterUniqueTogether,
+    CreateModel,
+    Migration,
+    RemoveIndex,
+    RenameField,
+    RenameModel,
+)
 from django.db.migrations.autodetector import (
     MigrationAutodetector as DjangoAutodetector,
 )
@@ -513,3 +521,102 @@ def test_what_refers_to_a_proxy_that_goes(after: Any) -> None:
     migrations = generated(old, new)
     assert not drift(applied(old, migrations), new)
     assert {planned_stage(each) for each in migrations} == {*Stage}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        # By its new name, Django would look for the model that a field goes from.
+        ({"name": text()}, {"title": text()}, 'field "name" of "blog.Writer"'),
+        (
+            {"posts": many("post", db_table="joins")},
+            {"posts": many("other", db_table="joins")},
+            'field "posts" of "blog.Writer"',
+        ),
+    ],
+)
+def test_a_field_of_a_renamed_model_goes(before: Any, after: Any, problem: str) -> None:
+    others = [post(), table("Other")]
+    writer = table("Writer", {"db_table": "blog_author"}, **after)
+    old, new = [*others, table("Author", **before)], [*others, writer]
+    assert problem in refused(old, new)
+    with unsplit():
+        plain = generated(state(old), state(new))
+    assert not drift(applied(state(old), plain), state(new))
+
+
+def test_a_field_is_renamed_in_a_unique_set_beside_one_that_is_relaxed() -> None:
+    """Django would drop the set before that, and add it afterwards."""
+    for kept in ((), ("c", "n")):
+        sets = {kept} - {()}
+        old = state(
+            [
+                AUTHOR,
+                post(
+                    {"unique_together": {("n", "a"), *sets}},
+                    n=number(),
+                    c=number(),
+                    a=to("author"),
+                ),
+            ]
+        )
+        for gone in (set(), sets):
+            new = state(
+                [
+                    AUTHOR,
+                    post(
+                        {"unique_together": {("n", "b"), *(sets - gone)}},
+                        n=number(null=True),
+                        c=number(),
+                        b=to("author", db_column="a_id"),
+                    ),
+                ]
+            )
+            [migration] = generated(old, new)
+            assert planned_stage(migration) is Stage.PRE_DEPLOY
+            altered = [
+                each.unique_together
+                for each in migration.operations
+                if isinstance(each, AlterUniqueTogether)
+            ]
+            assert altered
+            assert all(each and ("n", "b") in each for each in altered)
+            assert not drift(applied(old, [migration]), new)
+
+
+@pytest.mark.parametrize("app", ["apple", "blog", "zoo"])
+@pytest.mark.parametrize("is_own", [True, False])
+def test_what_has_renamed_fields_waits_as_one_for_what_refers_to_it(
+    app: str, is_own: bool
+) -> None:
+    """That is relaxed before the fields get their names; nothing may overtake these."""
+
+    def change(name: str, pinned: Any, **relaxed: Any) -> ProjectState:
+        meta = {
+            "unique_together": {(name, "n")},
+            "indexes": [models.Index(fields=[name], name="ix")],
+            "constraints": [unique(name, name="u")],
+        }
+        own = {"c": to("post", **relaxed)} if is_own else {}
+        main = post(meta, n=number(), **{name: number(**pinned)}, **own)
+        return of_apps(main, app, table("Other", p=to("post", **relaxed)))
+
+    old, new = change("a", {}), change("b", {"db_column": "a"}, null=True)
+    migrations = generated(old, new)
+    assert not drift(applied(old, migrations), new)
+    assert {planned_stage(each) for each in migrations} == {Stage.PRE_DEPLOY}
+    kinds = {type(each) for each in operations(migrations)}
+    assert RenameField in kinds
+    assert not kinds & {AddIndex, RemoveIndex}
+
+
+def test_the_order_with_respect_to_a_renamed_field_goes() -> None:
+    before = state([AUTHOR, post({"order_with_respect_to": "a"}, a=to("author"))])
+    after = state([AUTHOR, post(b=to("author", db_column="a_id"))])
+    migrations = generated(before, after)
+    now = copied(before)
+    for operation in operations(migrations):
+        operation.state_forwards("blog", now)
+        assert list(copied(now).apps.get_models())
+    assert not drift(now, after)
+    assert [planned_stage(each) for each in migrations] == [*Stage]

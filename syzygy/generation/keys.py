@@ -164,7 +164,11 @@ def relax_first(operations: Mapping[str, Iterable[Any]]) -> None:
         kind = OperationDependency.Type.ALTER
         dependency = OperationDependency(*key, relaxing.name, kind)
         targets = [*referred_models(key, relaxing.field)]
-        renaming = [each for each in everything if _renamed(*each) in targets]
+        renaming = [
+            each
+            for each in everything
+            if (_renamed(*each) or _with_renamed(*each, everything)) in targets
+        ]
         for label, each in renaming:
             each._auto_deps.append(dependency)
             # And so has what waits for that in turn.
@@ -185,6 +189,24 @@ def _renamed(app_label: str, operation: Operation) -> ModelKey | None:
     if isinstance(operation, RenameField):
         return app_label, operation.model_name_lower
     return None
+
+
+def _with_renamed(
+    app_label: str, operation: Any, everything: Iterable[tuple[str, Any]]
+) -> ModelKey | None:
+    """The model that something else happens to, if fields of it are renamed.
+
+    Django would move what needs nothing before the fields have their new names.
+    """
+    if isinstance(operation, RelaxField):
+        return None
+    name: str = getattr(operation, "model_name_lower", "")
+    key = (app_label, name or getattr(operation, "name_lower", ""))
+    is_renamed = any(
+        isinstance(each, RenameField) and (label, each.model_name_lower) == key
+        for label, each in everything
+    )
+    return key if is_renamed else None
 
 
 def referred_models(key: ModelKey, field: AnyField) -> Iterator[ModelKey]:

@@ -63,7 +63,7 @@ def merge(old: ModelState, new: ModelState, renamed: Mapping[str, str]) -> Merge
     before = old.options.get("order_with_respect_to")
     after = new.options.get("order_with_respect_to")
     if before and not after:
-        options["order_with_respect_to"] = before
+        options["order_with_respect_to"] = renamed.get(before, before)
     return Merged(
         options,
         frozenset(lasting),

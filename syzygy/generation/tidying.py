@@ -61,6 +61,7 @@ def tidy(changes: Changes, state: ProjectState) -> None:
             operations = _proxies_last(operations, migration.app_label, state)
             operations = _placed(operations, migration.app_label, state)
             operations = _kept(operations, migration.app_label, state)
+            operations = _unique_still(operations, migration.app_label, state)
             vars(migration)["operations"] = _ordered(
                 operations, migration.app_label, state
             )
@@ -132,17 +133,7 @@ def _kept(
     renames = [each for each in operations if isinstance(each, RenameField)]
     if not renames:
         return operations
-    models = {
-        each.new_name_lower: each.old_name_lower
-        for each in operations
-        if isinstance(each, RenameModel)
-    }
-    old: dict[str, ModelState] = {
-        each.model_name_lower: state.models[
-            app_label, models.get(each.model_name_lower, each.model_name_lower)
-        ]
-        for each in renames
-    }
+    old = _old_models(operations, app_label, state)
     names = {name: _new_names(renames, name, model) for name, model in old.items()}
     in_state: list[Operation] = []
     left = list(operations)
@@ -164,6 +155,50 @@ def _kept(
     if in_state:
         last = max(left.index(each) for each in renames)
         left.insert(last + 1, SeparateDatabaseAndState(state_operations=in_state))
+    return left
+
+
+def _old_models(
+    operations: list[Operation], app_label: str, state: ProjectState
+) -> dict[str, ModelState]:
+    """The models with fields that are renamed as they were, by their new names."""
+    models = {
+        each.new_name_lower: each.old_name_lower
+        for each in operations
+        if isinstance(each, RenameModel)
+    }
+    names = [
+        each.model_name_lower for each in operations if isinstance(each, RenameField)
+    ]
+    return {name: state.models[app_label, models.get(name, name)] for name in names}
+
+
+def _unique_still(
+    operations: list[Operation], app_label: str, state: ProjectState
+) -> list[Operation]:
+    """Have models be unique together all the time in what is renamed.
+
+    Django drops the sets before it adds them by the new names, unless nothing comes
+    between the two. By then, they have these names.
+    """
+    left = list(operations)
+    renames = [each for each in operations if isinstance(each, RenameField)]
+    for name, model in _old_models(operations, app_label, state).items():
+        altering = [
+            each
+            for each in operations
+            if isinstance(each, AlterUniqueTogether) and each.name_lower == name
+        ]
+        if len(altering) > 1:
+            names = _new_names(renames, name, model)
+            now = {
+                tuple(names.get(field, field) for field in each)
+                for each in unique_together(model.options)
+            }
+            kept = now & unique_together(vars(altering[-1]))
+            place = left.index(altering[0])
+            dropping = [] if kept == now else [AlterUniqueTogether(name, kept)]
+            left[place : place + 1] = dropping
     return left
 
 
