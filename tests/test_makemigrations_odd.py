@@ -12,6 +12,7 @@ from django.db.migrations import (
     AddIndex,
     AlterUniqueTogether,
     CreateModel,
+    DeleteModel,
     Migration,
     RemoveIndex,
     RenameField,
@@ -620,3 +621,129 @@ def test_the_order_with_respect_to_a_renamed_field_goes() -> None:
         assert list(copied(now).apps.get_models())
     assert not drift(now, after)
     assert [planned_stage(each) for each in migrations] == [*Stage]
+
+
+# What models without a table of their own need
+
+
+def proxy(name: str, base: str) -> Any:
+    return CreateModel(name, [], PROXY, (base,))
+
+
+def of_two_apps(blog: Iterable[Any], shop: Iterable[Any]) -> ProjectState:
+    result = state([*blog])
+    for each in shop:
+        each.state_forwards("shop", result)
+    return result
+
+
+def fk(target: str) -> Any:
+    return models.ForeignKey(target, CASCADE, related_name="+")
+
+
+NOTHING: tuple[Any, Any] = ((), ())
+A, B = table("A"), table("B")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (([A], [proxy("X", "A")]), NOTHING),
+        (([table("A", f=fk("X"))], [proxy("X", "A")]), NOTHING),
+        (
+            ([table("A", f=fk("X"))], [proxy("X", "A")]),
+            ([table("A", f=fk("Y"))], [proxy("Y", "A")]),
+        ),
+        (
+            ([table("A", f=fk("X"), n=number())], [proxy("X", "A")]),
+            ([table("A", f=fk("Y"), m=number(db_column="n"))], [proxy("Y", "A")]),
+        ),
+        (
+            ([table("A", f=fk("X"))], [proxy("X", "A"), table("O", f=fk("X"))]),
+            ([table("A", f=fk("A"))], []),
+        ),
+        (([table("A", f=fk("X"))], [proxy("X", "A"), table("O", f=fk("X"))]), NOTHING),
+    ],
+)
+def test_what_needs_a_model_of_another_app_that_goes(
+    before: Any, after: Any, turned: bool
+) -> None:
+    """Django lets a proxy go before what refers to it, and after what it is made of."""
+
+    def placed(apps: Any) -> ProjectState:
+        return of_two_apps(
+            *(qualified(each, turned) for each in apps[:: 1 - 2 * turned])
+        )
+
+    old, new = placed(before), placed(after)
+    migrations = generated(old, new)
+    now = copied(old)
+    for migration in migrations:
+        for operation in migration.operations:
+            operation.state_forwards(migration.app_label, now)
+            assert copied(now).apps is not None
+    assert not drift(applied(old, migrations), new)
+
+
+def qualified(creations: Iterable[Any], turned: bool) -> list[Any]:
+    """The operations with "A" of one app and all else of the other."""
+    of_a, other = ("shop", "blog") if turned else ("blog", "shop")
+
+    def full(name: str) -> str:
+        return f"{of_a if name in 'Aa' else other}.{name.lower()}"
+
+    found = []
+    for each in creations:
+        fields = [(name, field.clone()) for name, field in each.fields]
+        for _, field in fields:
+            if field.remote_field:
+                field.remote_field.model = full(field.remote_field.model)
+        bases = tuple(
+            full(base) if isinstance(base, str) else base for base in each.bases
+        )
+        found.append(CreateModel(each.name, fields, each.options, bases))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (proxy("X", "blog.a"), proxy("X", "blog.b")),
+        (table("X", UNMANAGED, f=fk("blog.a")), table("X", UNMANAGED, f=fk("blog.b"))),
+        (table("X", UNMANAGED, f=fk("blog.a")), table("X", UNMANAGED)),
+    ],
+)
+@pytest.mark.parametrize("label", ["blog", "shop"])
+def test_what_a_model_that_goes_leaves_behind(
+    before: Any, after: Any, label: str
+) -> None:
+    """Django would leave it as it is, and fail to make models of that."""
+
+    def with_a(*others: Any) -> ProjectState:
+        return of_apps(A, label, *others) if label != "blog" else state([A, *others])
+
+    B.state_forwards("blog", old := with_a(before))
+    new = state([B])
+    after.state_forwards(label, new)
+    with pytest.raises(Refused) as caught:
+        generated(old, new)
+    assert str(caught.value) == (
+        f'Deleting the model "blog.A" could not be applied: in migrations, "{label}.X" '
+        "would need it still, as Django doesn't write what changes in models without "
+        f'tables of their own.\nTake "{label}.X" out of the models as well, run '
+        '"makemigrations", put back what you took, and run it again. No table notices '
+        "that."
+    )
+    # And so it is.
+    alone = state([B])
+    first = generated(old, alone)
+    second = generated(applied(old, first), new)
+    now = copied(old)
+    for migration in [*first, *second]:
+        for operation in migration.operations:
+            operation.state_forwards(migration.app_label, now)
+            assert list(copied(now).apps.get_models())
+    assert not drift(now, new)
+    kinds = {type(each) for each in operations([*first, *second])}
+    assert kinds == {CreateModel, DeleteModel}

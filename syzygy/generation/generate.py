@@ -16,6 +16,7 @@ from django.db.migrations import (
     AlterField,
     AlterModelManagers,
     AlterModelOptions,
+    DeleteModel,
     Migration,
 )
 from django.db.migrations.graph import MigrationGraph
@@ -26,6 +27,7 @@ from django.db.migrations.utils import resolve_relation
 from syzygy.constants import Stage
 from syzygy.generation import computed, managing, ways
 from syzygy.generation.errors import Refused
+from syzygy.generation.keys import referring_apps
 from syzygy.generation.questions import Settled
 from syzygy.generation.refusals import refusals
 from syzygy.generation.renames import Renamed, Start
@@ -134,7 +136,29 @@ class _Halves:
                 kept=middle.unordered,
             ),
         )
+        self._follow_references(middle)
         return self._settled(middle)
+
+    def _follow_references(self, middle: Window) -> None:
+        """Have models deleted after the first half of apps that referred to them.
+
+        Where that is past, Django's detection of the second half knows nothing of it.
+        """
+        lost = referring_apps(self._start.state) - referring_apps(middle.state)
+        for label, migrations in self._second.items():
+            for migration in migrations:
+                gone = {
+                    (label, operation.name_lower)
+                    for operation in migration.operations
+                    if isinstance(operation, DeleteModel)
+                }
+                apps = {app for target, app in lost if target in gone} - {label}
+                first = (self._first[app][-1] for app in apps & self._first.keys())
+                needed = {(each.app_label, each.name) for each in first}
+                vars(migration)["dependencies"] = [
+                    *migration.dependencies,
+                    *sorted(needed.difference(migration.dependencies)),
+                ]
 
     def quiet(self) -> frozenset[str]:
         """The apps of which the first half changes nothing that a release notices."""

@@ -13,13 +13,14 @@ from django.db.migrations import (
     AddField,
     AlterField,
     CreateModel,
+    DeleteModel,
     RemoveField,
     RenameField,
     RenameModel,
 )
 from django.db.migrations.autodetector import OperationDependency
 from django.db.migrations.operations.base import Operation
-from django.db.migrations.state import ProjectState
+from django.db.migrations.state import ModelState, ProjectState
 from django.db.migrations.utils import resolve_relation
 
 from syzygy.constraints import mentioned_fields
@@ -56,6 +57,9 @@ def needs(
     elif isinstance(operation, RemoveField):
         gone = ((app_label, operation.model_name_lower), operation.name)
         yield from _what_names(gone, before, after)
+    elif isinstance(operation, DeleteModel):
+        key = (app_label, operation.name_lower)
+        yield from _what_leaves(key, before, after, renamed)
 
 
 def needs_of_renamed(
@@ -132,6 +136,29 @@ def _what_names(
             yield OperationDependency(*key, None, kind)
         elif name not in new.fields:
             yield OperationDependency(*key, name, kind)
+
+
+def _what_leaves(
+    gone: ModelKey,
+    before: ProjectState,
+    after: ProjectState,
+    renamed: Mapping[ModelKey, str],
+) -> Iterator[OperationDependency]:
+    """What happens to proxies of a model before it goes, and to what refers to one."""
+    kind = OperationDependency.Type
+    is_proxy = gone in before.models and before.models[gone].options.get("proxy")
+    new_names = {(label, old): new for (label, new), old in renamed.items()}
+    for key, model in before.models.items():
+        now: ModelKey = (key[0], new_names.get(key, key[1]))
+        bases = [each for each in model.bases if isinstance(each, str)]
+        if now not in after.models and gone in [
+            resolve_relation(each, *key) for each in bases
+        ]:
+            yield OperationDependency(*now, None, kind.REMOVE)
+        for name, field in model.fields.items() if is_proxy else ():
+            if gone in referred_models(key, field):
+                yield OperationDependency(*now, name, kind.REMOVE)
+                yield OperationDependency(*now, name, kind.ALTER)
 
 
 def renames(operation: Operation, dependency: OperationDependency) -> bool:
@@ -216,6 +243,24 @@ def referred_models(key: ModelKey, field: AnyField) -> Iterator[ModelKey]:
         through = getattr(field.remote_field, "through", None)
         if through is not None:
             yield resolve_relation(through, *key)
+
+
+def references(key: ModelKey, model: ModelState) -> Iterator[ModelKey]:
+    """The models that a model inherits from, and those that it refers to."""
+    for base in model.bases:
+        if isinstance(base, str):
+            yield resolve_relation(base, *key)
+    for field in model.fields.values():
+        yield from referred_models(key, field)
+
+
+def referring_apps(state: ProjectState) -> set[tuple[ModelKey, str]]:
+    """The models that models refer to, each with the apps of these."""
+    return {
+        (target, key[0])
+        for key, model in state.models.items()
+        for target in references(key, model)
+    }
 
 
 def _referring(

@@ -16,6 +16,7 @@ from django.db.migrations import (
 from django.db.migrations.utils import resolve_relation
 
 from syzygy import rules
+from syzygy.generation.keys import references
 from syzygy.generation.ways import Refusal, new_model
 from syzygy.history import History, ModelKey
 
@@ -148,6 +149,42 @@ def inherited(operation: Any, label: str, history: History) -> Refusal | None:
             (
                 "Keep the name of the model, and give it the other one besides:",
                 (f"class {old}(models.Model): ...", f"{new} = {old}"),
+            ),
+        ),
+    )
+
+
+def left_behind(
+    operation: Any, label: str, history: History, goal: History
+) -> Refusal | None:
+    """What to do instead of deleting a model that is needed by models without a table.
+
+    Whatever changes in the bases of a proxy, or in an unmanaged model, Django doesn't
+    write it. So no model could be made of them any more.
+    """
+    if not isinstance(operation, DeleteModel):
+        return None
+    gone = (label, operation.name_lower)
+    left = [
+        f'"{key[0]}.{model.name}"'
+        for key, model in history.models.items()
+        if key in goal.models
+        and not (history.has_table(key) or goal.has_table(key))
+        and gone in references(key, model)
+    ]
+    if not left:
+        return None
+    names = ", ".join(left)
+    return Refusal(
+        label,
+        f'Deleting the model "{label}.{operation.name}" could not be applied: in '
+        f"migrations, {names} would need it still, as Django doesn't write what "
+        "changes in models without tables of their own.",
+        (
+            (
+                f'Take {names} out of the models as well, run "makemigrations", put '
+                "back what you took, and run it again. No table notices that.",
+                (),
             ),
         ),
     )

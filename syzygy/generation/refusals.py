@@ -28,6 +28,7 @@ from syzygy.generation.fields import changed
 from syzygy.generation.moves import (
     another_place,
     inherited,
+    left_behind,
     moved_models,
     name_of,
     renamed_models,
@@ -96,7 +97,10 @@ def refusals(
                 operation, app_label, history, operation.field, renamed
             ):
                 pass
-            elif refusal := inherited(operation, app_label, history):
+            elif refusal := (
+                inherited(operation, app_label, history)
+                or left_behind(operation, app_label, history, goal)
+            ):
                 found.append(refusal)
             elif never := _unstageable(reasons):
                 link = links.get(getattr(operation, "model_name_lower", ""))
