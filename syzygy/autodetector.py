@@ -248,8 +248,11 @@ class StagedMixin(DjangoAutodetector):
         super().generate_altered_db_table()
         if self._renamed_to is not None:
             from syzygy.generation.keys import relax_first
+            from syzygy.generation.together import keep_together
 
-            relax_first(vars(self)["generated_operations"])
+            generated = vars(self)["generated_operations"]
+            relax_first(generated)
+            keep_together(generated, self.from_state)
 
     def _add_all(self, operations: Iterable[tuple[str, Collection[Operation]]]) -> None:
         for app_label, own in operations:

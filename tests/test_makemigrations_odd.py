@@ -14,6 +14,7 @@ from django.db.migrations import (
     CreateModel,
     DeleteModel,
     Migration,
+    RemoveConstraint,
     RemoveIndex,
     RenameField,
     RenameModel,
@@ -21,6 +22,7 @@ from django.db.migrations import (
 from django.db.migrations.autodetector import (
     MigrationAutodetector as DjangoAutodetector,
 )
+from django.db.migrations.questioner import MigrationQuestioner
 from django.db.migrations.state import ProjectState
 from django.db.models import CASCADE
 
@@ -46,8 +48,10 @@ from tests.generation_helpers import (
     existing,
     generated,
     refused,
+    run,
     state,
     table,
+    undo,
 )
 from tests.test_window import Answering, check, post
 
@@ -626,6 +630,18 @@ def test_the_order_with_respect_to_a_renamed_field_goes() -> None:
 # What models without a table of their own need
 
 
+def in_steps(before: ProjectState, after: ProjectState) -> list[Any]:
+    """The operations of what is written; each leads to a state that can be rendered."""
+    migrations = generated(before, after)
+    now = copied(before)
+    for migration in migrations:
+        for operation in migration.operations:
+            operation.state_forwards(migration.app_label, now)
+            assert copied(now).apps is not None
+    assert not drift(applied(before, migrations), after)
+    return operations(migrations)
+
+
 def proxy(name: str, base: str) -> Any:
     return CreateModel(name, [], PROXY, (base,))
 
@@ -637,8 +653,8 @@ def of_two_apps(blog: Iterable[Any], shop: Iterable[Any]) -> ProjectState:
     return result
 
 
-def fk(target: str) -> Any:
-    return models.ForeignKey(target, CASCADE, related_name="+")
+def fk(target: str, **options: Any) -> Any:
+    return models.ForeignKey(target, CASCADE, related_name="+", **options)
 
 
 NOTHING: tuple[Any, Any] = ((), ())
@@ -676,14 +692,7 @@ def test_what_needs_a_model_of_another_app_that_goes(
             *(qualified(each, turned) for each in apps[:: 1 - 2 * turned])
         )
 
-    old, new = placed(before), placed(after)
-    migrations = generated(old, new)
-    now = copied(old)
-    for migration in migrations:
-        for operation in migration.operations:
-            operation.state_forwards(migration.app_label, now)
-            assert copied(now).apps is not None
-    assert not drift(applied(old, migrations), new)
+    in_steps(placed(before), placed(after))
 
 
 def qualified(creations: Iterable[Any], turned: bool) -> list[Any]:
@@ -737,13 +746,144 @@ def test_what_a_model_that_goes_leaves_behind(
     )
     # And so it is.
     alone = state([B])
-    first = generated(old, alone)
-    second = generated(applied(old, first), new)
-    now = copied(old)
-    for migration in [*first, *second]:
-        for operation in migration.operations:
-            operation.state_forwards(migration.app_label, now)
-            assert list(copied(now).apps.get_models())
-    assert not drift(now, new)
-    kinds = {type(each) for each in operations([*first, *second])}
+    done = [*in_steps(old, alone), *in_steps(alone, new)]
+    kinds = {type(each) for each in done}
     assert kinds == {CreateModel, DeleteModel}
+
+
+@pytest.mark.parametrize("app", ["apple", "zoo"])
+def test_another_proxy_takes_the_place_of_one_that_another_app_refers_to(
+    app: str,
+) -> None:
+    """It comes before that is changed, and the old one goes after that."""
+
+    def models_with(name: str, author: Any) -> ProjectState:
+        own = table("Book", f=fk(f"blog.{name.lower()}"))
+        result = of_apps(author, app, own)
+        for each in (post(), proxy(name, "blog.post")):
+            each.state_forwards("blog", result)
+        return result
+
+    in_steps(models_with("X", AUTHOR), models_with("Y", WRITER))
+
+
+def test_a_proxy_goes_that_others_inherit_from() -> None:
+    """Django doesn't change the bases of what is kept."""
+
+    def heir(parent: str) -> Any:
+        link = models.OneToOneField(
+            parent, CASCADE, parent_link=True, primary_key=True, serialize=False
+        )
+        return CreateModel("Heir", [("post_ptr", link)], {}, (parent,))
+
+    message = refused(
+        [post(), proxy("X", "blog.post"), heir("blog.x")],
+        [post(), proxy("Y", "blog.post"), heir("blog.y")],
+    )
+    assert message == (
+        'Deleting the proxy "blog.X" could not be applied: Django leaves the bases of '
+        '"blog.Heir" as they are.\nKeep "blog.X".'
+    )
+
+
+def test_a_model_gets_the_name_of_a_proxy() -> None:
+    """To Django, that name is free."""
+    before = [post(), proxy("X", "blog.post"), AUTHOR]
+    writer = table("X", {"db_table": "blog_author"}, name=text())
+    assert refused(before, [post(), writer]) == (
+        'Renaming the model "blog.Author" to "X" could not be applied: migrations have '
+        'another model of that name by then, "blog.X".\nTake that one out of the '
+        'models, or rename it, for now, run "makemigrations", and rename "Author" '
+        "after that by another run."
+    )
+    assert not refused(before, [post(), AUTHOR])
+    assert not refused([post(), AUTHOR], [post(), writer])
+
+
+# What happens at once to what is renamed
+
+
+def test_a_column_that_is_renamed_with_the_order_beside_a_model() -> None:
+    before = [AUTHOR, post({"order_with_respect_to": "a"}, a=to("post"))]
+    after = [WRITER, post({"order_with_respect_to": "b"}, b=to("post"))]
+    somebody = MigrationQuestioner({"ask_initial": True, "ask_rename": True})
+    with pytest.raises(Refused, match="each release uses a column the other lacks"):
+        generated(state(before), state(after), somebody)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"constraints": [unique("name", name="u")]},
+        {"unique_together": {("name", "id")}},
+        {"ordering": ["name"]},
+    ],
+)
+def test_what_happens_to_a_renamed_model_waits_for_its_name(options: Any) -> None:
+    """That waits for what refers to the model to be relaxed. Django waits for none."""
+
+    def models_with(author: Any, name: str, **relaxed: Any) -> ProjectState:
+        return state([author, post(a=to(name, **relaxed))])
+
+    old = models_with(table("Author", options, name=text()), "author")
+    changed = in_steps(old, models_with(WRITER, "writer", null=True))
+    kinds = [type(each) for each in changed]
+    assert kinds.index(RelaxField) < kinds.index(RenameModel) < len(kinds) - 1
+
+
+def test_what_follows_renamed_fields_while_another_app_is_waited_for() -> None:
+    """Django cuts the operations of an app there, and would drop it meanwhile."""
+    for app in ("apple", "zoo"):
+
+        def models_with(
+            name: str, author: str, app: str = app, **fields: Any
+        ) -> ProjectState:
+            options = {
+                "unique_together": {(name, "n")},
+                "constraints": [unique(name, name="u")],
+                "order_with_respect_to": name,
+            }
+            own = table("Book", options, n=number(), **fields)
+            other = table(author, {"db_table": "blog_author"}, name=text())
+            return of_apps(other, app, own)
+
+        old = models_with("a", "Author", a=fk(f"{app}.book"))
+        new = models_with(
+            "b",
+            "Writer",
+            b=fk(f"{app}.book", db_column="a_id"),
+            c=to("writer", null=True),
+        )
+        changed = in_steps(old, new)
+        altered = [each for each in changed if isinstance(each, AlterUniqueTogether)]
+        assert [each.unique_together for each in altered] == [{("b", "n")}]
+        assert not [each for each in changed if isinstance(each, RemoveConstraint)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_constraints_follow_the_fields_of_their_own_model() -> None:
+    """Before the table is made anew, which SQLite does to add a field."""
+    before = [
+        AUTHOR,
+        table("Tag", n=number()),
+        table("Other", t=to("tag")),
+        post({"constraints": [unique("a", name="u")]}, a=number()),
+    ]
+    after = [
+        AUTHOR,
+        table("Tag", m=number(db_column="n")),
+        table("Other", t=to("tag", null=True)),
+        post(
+            {"constraints": [unique("b", name="u")]},
+            b=number(db_column="a"),
+            c=to("author", null=True),
+        ),
+    ]
+    start = generated(state([]), state(before))
+    first = run(state([]), start)
+    try:
+        migrations = generated(first, state(after))
+        run(first, migrations)
+        undo(first, migrations)
+    finally:
+        undo(state([]), start)

@@ -43,7 +43,8 @@ def needs(
 
     ``renamed`` has the old names of models by the new keys.
     """
-    for target in _mentioned(app_label, operation):
+    own = (app_label, model_name(operation))
+    for target in (own, *_mentioned(app_label, operation)):
         if target in renamed:
             yield OperationDependency(*target, None, RENAMED)
     if isinstance(operation, AddField):
@@ -77,8 +78,7 @@ def needs_of_renamed(
     """
     if isinstance(operation, RenameModel | RelaxField):
         return
-    name = getattr(operation, "model_name_lower", None)
-    key = (app_label, name or getattr(operation, "name_lower", ""))
+    key = (app_label, model_name(operation))
     new_names = {(label, old): (label, new) for (label, new), old in renamed.items()}
     for label, model, field in renamed_fields:
         if (label, model) == key:
@@ -86,6 +86,12 @@ def needs_of_renamed(
                 now = new_names.get(target, target)
                 if now in renamed:
                     yield OperationDependency(*now, None, RENAMED)
+
+
+def model_name(operation: Any) -> str:
+    """The name of the model that an operation happens to, unless that renames it."""
+    name: str = getattr(operation, "model_name_lower", "")
+    return name or getattr(operation, "name_lower", "")
 
 
 def _mentioned(app_label: str, operation: Operation) -> Iterator[ModelKey]:
@@ -150,15 +156,17 @@ def _what_leaves(
     new_names = {(label, old): new for (label, new), old in renamed.items()}
     for key, model in before.models.items():
         now: ModelKey = (key[0], new_names.get(key, key[1]))
-        bases = [each for each in model.bases if isinstance(each, str)]
-        if now not in after.models and gone in [
-            resolve_relation(each, *key) for each in bases
-        ]:
+        if now not in after.models and gone in bases(key, model):
             yield OperationDependency(*now, None, kind.REMOVE)
         for name, field in model.fields.items() if is_proxy else ():
             if gone in referred_models(key, field):
                 yield OperationDependency(*now, name, kind.REMOVE)
                 yield OperationDependency(*now, name, kind.ALTER)
+                # What that waits for, which may be of the same app as the proxy.
+                new = now in after.models and after.models[now].fields.get(name)
+                for target in referred_models(now, new) if new else ():
+                    if target not in before.models:
+                        yield OperationDependency(*target, None, kind.CREATE)
 
 
 def renames(operation: Operation, dependency: OperationDependency) -> bool:
@@ -227,8 +235,7 @@ def _with_renamed(
     """
     if isinstance(operation, RelaxField):
         return None
-    name: str = getattr(operation, "model_name_lower", "")
-    key = (app_label, name or getattr(operation, "name_lower", ""))
+    key = (app_label, model_name(operation))
     is_renamed = any(
         isinstance(each, RenameField) and (label, each.model_name_lower) == key
         for label, each in everything
@@ -245,11 +252,16 @@ def referred_models(key: ModelKey, field: AnyField) -> Iterator[ModelKey]:
             yield resolve_relation(through, *key)
 
 
-def references(key: ModelKey, model: ModelState) -> Iterator[ModelKey]:
-    """The models that a model inherits from, and those that it refers to."""
+def bases(key: ModelKey, model: ModelState) -> Iterator[ModelKey]:
+    """The models that a model inherits from, abstract ones apart."""
     for base in model.bases:
         if isinstance(base, str):
             yield resolve_relation(base, *key)
+
+
+def references(key: ModelKey, model: ModelState) -> Iterator[ModelKey]:
+    """The models that a model inherits from, and those that it refers to."""
+    yield from bases(key, model)
     for field in model.fields.values():
         yield from referred_models(key, field)
 

@@ -16,7 +16,7 @@ from django.db.migrations import (
 from django.db.migrations.utils import resolve_relation
 
 from syzygy import rules
-from syzygy.generation.keys import references
+from syzygy.generation.keys import bases, references
 from syzygy.generation.ways import Refusal, new_model
 from syzygy.history import History, ModelKey
 
@@ -154,6 +154,28 @@ def inherited(operation: Any, label: str, history: History) -> Refusal | None:
     )
 
 
+def occupied(operation: Any, label: str, history: History) -> Refusal | None:
+    """What to do instead of giving a model the name that a proxy or the like has."""
+    if not isinstance(operation, RenameModel):
+        return None
+    other = history.model((label, operation.new_name_lower))
+    if other is None:
+        return None
+    old, new = operation.old_name, operation.new_name
+    return Refusal(
+        label,
+        f'Renaming the model "{label}.{old}" to "{new}" could not be applied: '
+        f'migrations have another model of that name by then, "{label}.{other.name}".',
+        (
+            (
+                "Take that one out of the models, or rename it, for now, run "
+                f'"makemigrations", and rename "{old}" after that by another run.',
+                (),
+            ),
+        ),
+    )
+
+
 def left_behind(
     operation: Any, label: str, history: History, goal: History
 ) -> Refusal | None:
@@ -165,6 +187,19 @@ def left_behind(
     if not isinstance(operation, DeleteModel):
         return None
     gone = (label, operation.name_lower)
+    name = f"{label}.{operation.name}"
+    heirs = [
+        f'"{key[0]}.{model.name}"'
+        for key, model in history.models.items()
+        if key in goal.models and history.has_table(key) and gone in bases(key, model)
+    ]
+    if heirs and not history.has_table(gone):
+        return Refusal(
+            label,
+            f'Deleting the proxy "{name}" could not be applied: Django leaves the '
+            f"bases of {', '.join(heirs)} as they are.",
+            ((f'Keep "{name}".', ()),),
+        )
     left = [
         f'"{key[0]}.{model.name}"'
         for key, model in history.models.items()
@@ -177,7 +212,7 @@ def left_behind(
     names = ", ".join(left)
     return Refusal(
         label,
-        f'Deleting the model "{label}.{operation.name}" could not be applied: in '
+        f'Deleting the model "{name}" could not be applied: in '
         f"migrations, {names} would need it still, as Django doesn't write what "
         "changes in models without tables of their own.",
         (

@@ -31,6 +31,7 @@ from syzygy.generation.moves import (
     left_behind,
     moved_models,
     name_of,
+    occupied,
     renamed_models,
 )
 from syzygy.generation.renamed_fields import with_columns, with_new_names
@@ -99,6 +100,7 @@ def refusals(
                 pass
             elif refusal := (
                 inherited(operation, app_label, history)
+                or occupied(operation, app_label, history)
                 or left_behind(operation, app_label, history, goal)
             ):
                 found.append(refusal)

@@ -5,7 +5,8 @@ Pure: migrations that aren't written yet come in, and are changed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from django.db.migrations import (
@@ -133,32 +134,34 @@ def _kept(
     renames = [each for each in operations if isinstance(each, RenameField)]
     if not renames:
         return operations
-    old = _old_models(operations, app_label, state)
-    names = {name: _new_names(renames, name, model) for name, model in old.items()}
-    in_state: list[Operation] = []
+    old = old_models(operations, app_label, state)
+    names = {name: new_names(renames, name, model) for name, model in old.items()}
+    in_state: dict[str, list[Operation]] = defaultdict(list)
     left = list(operations)
     for altering in operations:
         if isinstance(altering, AlterField) and altering.model_name_lower in old:
             name = altering.model_name_lower
             if field := _following(altering, old[name], names[name]):
-                in_state.append(AlterField(name, altering.name, field))
+                in_state[name].append(AlterField(name, altering.name, field))
                 if is_unchanged(field, altering.field):
                     left.remove(altering)
     for dropping in operations:
-        added: Any = next((each for each in left if _is_opposite(dropping, each)), None)
+        added: Any = next((each for each in left if is_opposite(dropping, each)), None)
         if added is not None and added.model_name_lower in old:
             name = added.model_name_lower
-            if has_renamed(old[name], _item(added), names[name]):
+            if has_renamed(old[name], item_of(added), names[name]):
                 left.remove(dropping)
                 left.remove(added)
-                in_state += [dropping, added]
-    if in_state:
-        last = max(left.index(each) for each in renames)
-        left.insert(last + 1, SeparateDatabaseAndState(state_operations=in_state))
+                in_state[name] += [dropping, added]
+    for name, following in in_state.items():
+        last = max(
+            left.index(each) for each in renames if each.model_name_lower == name
+        )
+        left.insert(last + 1, SeparateDatabaseAndState(state_operations=following))
     return left
 
 
-def _old_models(
+def old_models(
     operations: list[Operation], app_label: str, state: ProjectState
 ) -> dict[str, ModelState]:
     """The models with fields that are renamed as they were, by their new names."""
@@ -183,18 +186,15 @@ def _unique_still(
     """
     left = list(operations)
     renames = [each for each in operations if isinstance(each, RenameField)]
-    for name, model in _old_models(operations, app_label, state).items():
+    for name, model in old_models(operations, app_label, state).items():
         altering = [
             each
             for each in operations
             if isinstance(each, AlterUniqueTogether) and each.name_lower == name
         ]
         if len(altering) > 1:
-            names = _new_names(renames, name, model)
-            now = {
-                tuple(names.get(field, field) for field in each)
-                for each in unique_together(model.options)
-            }
+            names = new_names(renames, name, model)
+            now = unique_by_new_names(model, names)
             kept = now & unique_together(vars(altering[-1]))
             place = left.index(altering[0])
             dropping = [] if kept == now else [AlterUniqueTogether(name, kept)]
@@ -202,7 +202,16 @@ def _unique_still(
     return left
 
 
-def _new_names(renames: list[RenameField], name: str, model: ModelState) -> Names:
+def unique_by_new_names(model: ModelState, names: Names) -> set[tuple[str, ...]]:
+    """What a model was unique together in, by the new names of the fields."""
+    return {
+        tuple(names.get(field, field) for field in each)
+        for each in unique_together(model.options)
+    }
+
+
+def new_names(renames: list[RenameField], name: str, model: ModelState) -> Names:
+    """The new names of that model's fields, and of the columns of foreign keys."""
     own = [each for each in renames if each.model_name_lower == name]
     return with_columns(model, {each.old_name: each.new_name for each in own})
 
@@ -225,14 +234,12 @@ def _ordered(
     for rename in [each for each in operations if isinstance(each, RenameField)]:
         name = rename.model_name_lower
         model = state.models.get((app_label, name))
-        if model and model.options.get("order_with_respect_to") == rename.old_name:
-            following = [
-                each
-                for each in operations
-                if isinstance(each, AlterOrderWithRespectTo)
-                and each.name_lower == name
-                and each.order_with_respect_to == rename.new_name
-            ]
+        if (
+            model
+            and model.options.get("order_with_respect_to") == rename.old_name
+            and _keeps_column(rename, model, operations)
+        ):
+            following = [each for each in operations if orders_by(each, rename)]
             if following:
                 free = AlterOrderWithRespectTo(name, None)
                 in_state = [free, rename, *following]
@@ -243,7 +250,29 @@ def _ordered(
     return operations
 
 
-def _is_opposite(dropping: Any, adding: Any) -> bool:
+def orders_by(operation: Any, rename: RenameField) -> bool:
+    """Whether the operation orders a model with respect to its renamed field."""
+    return (
+        isinstance(operation, AlterOrderWithRespectTo)
+        and operation.name_lower == rename.model_name_lower
+        and operation.order_with_respect_to == rename.new_name
+    )
+
+
+def _keeps_column(
+    rename: RenameField, model: ModelState, operations: Iterable[Operation]
+) -> bool:
+    """Whether the field has the name of its column, as it was or by then."""
+    return bool(model.fields[rename.old_name].db_column) or any(
+        isinstance(each, AlterField)
+        and each.model_name_lower == rename.model_name_lower
+        and each.name == rename.old_name
+        and each.field.db_column
+        for each in operations
+    )
+
+
+def is_opposite(dropping: Any, adding: Any) -> bool:
     """Whether operations drop an index or a constraint and add one of its name."""
     if isinstance(dropping, RemoveIndex):
         kind: Any = AddIndex
@@ -254,11 +283,12 @@ def _is_opposite(dropping: Any, adding: Any) -> bool:
     return (
         isinstance(adding, kind)
         and adding.model_name_lower == dropping.model_name_lower
-        and _item(adding).name == dropping.name
+        and item_of(adding).name == dropping.name
     )
 
 
-def _item(operation: Any) -> Any:
+def item_of(operation: Any) -> Any:
+    """The index or the constraint that an operation adds."""
     return operation.index if isinstance(operation, AddIndex) else operation.constraint
 
 
