@@ -103,10 +103,25 @@ def locks() -> bool:
     return getattr(settings, LOCK, True) is True
 
 
+def check_form() -> None:
+    """Raise :class:`ImproperlyConfigured` if something in the settings makes no sense.
+
+    They may name what isn't there, as before it is written.
+    """
+    for problem in _malformed():
+        raise ImproperlyConfigured(f"{problem.message} {problem.hint}")
+
+
+def _malformed() -> list[Problem]:
+    found = [*_misspelt(), *_lock_problems()]
+    _read(found)
+    return found
+
+
 def problems() -> list[Problem]:
     """All that is wrong with the settings."""
-    found = [*_misspelt(), *_lock_problems()]
-    configuration = _read(found)
+    found = _malformed()
+    configuration = read_leniently()
     for setting, stages in (
         (OVERRIDE, configuration.override),
         (FALLBACK, configuration.fallback),

@@ -308,6 +308,66 @@ def test_updating_the_latest(blog: Project) -> None:
     assert blog.manage("migrate").returncode == 0
 
 
+def branched(blog: Project) -> str:
+    """Have both halves of two changes, in branches, and return the models' text."""
+    fields = ["    a = models.IntegerField(default=1)\n", SLUG]
+    for field in fields:
+        hidden = [
+            file.rename(file.with_suffix(".hidden"))
+            for file in (blog.path / "blog/migrations").glob("000[23]*.py")
+        ]
+        now(blog, POST + field)
+        made(blog)
+        for file in hidden:
+            file.rename(file.with_suffix(".py"))
+    now(blog, POST + "".join(fields))
+    return POST + "".join(fields)
+
+
+def test_merging_the_halves_of_changes(blog: Project) -> None:
+    models = branched(blog)
+    assert "Conflicting migrations detected" in made(blog, code=1).stderr
+    made(blog, "--merge", "--noinput")
+    [name] = [name for name in files(blog) if name.startswith("0004_merge")]
+    for arguments in ([], ["--check"]):
+        assert made(blog, *arguments).stdout == "No changes detected\n"
+    # What comes into the merge needs the second halves, as whatever follows it does.
+    now(blog, f"{models}    more = models.TextField(null=True)\n")
+    told = made(blog, "--update").stderr
+    assert told == (
+        '"blog.0004_post_more" has to run before the rollout, but needs '
+        '"blog.0003_drop_db_default_post_a", which runs after it and may not be '
+        'released yet. In one deployment "migrate --pre-deploy" refuses that: deploy '
+        "them one after the other, or make them one change.\n"
+    )
+    assert name not in files(blog)
+    assert blog.manage("migrate", "--pre-deploy").returncode == 0
+
+
+def test_merging_what_has_nothing_in_common(blog: Project) -> None:
+    other = source("m.RunPython(print)", dependencies=())
+    blog.migrations("blog", {"0001_other": other})
+    result = made(blog, "--merge", "--noinput", code=1)
+    assert result.stderr == (
+        "CommandError: Could not find common ancestor of ['0001_initial', "
+        "'0001_other']: nothing comes before all of them. Have one of their branches "
+        "depend on the other one.\n"
+    )
+
+
+def test_settings_that_make_no_sense_without_the_checks(blog: Project) -> None:
+    """What names a migration that is to be written anew does make sense."""
+    now(blog, POST + SLUG)
+    name = "blog.0002_post_slug"
+    arguments = ["--skip-checks", "--dry-run"]
+    for value, code in (({name: "never"}, 1), ({name: "pre_deploy"}, 0)):
+        blog.settings["MIGRATION_STAGES_OVERRIDE"] = value
+        told = made(blog, *arguments, code=code).stderr
+        assert ("which is no stage. Use Stage.PRE_DEPLOY" in told) == bool(code)
+        assert told.count("\n") == code
+        made(blog, *arguments, "--disable-syzygy")
+
+
 def test_what_comes_after_what_is_not_released(
     blog: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

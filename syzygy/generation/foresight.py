@@ -82,33 +82,39 @@ def released() -> set[MigrationKey] | None:
     return None
 
 
-def foresee(changes: Changes) -> Conflict | None:
+def foresee(
+    changes: Changes, replaced: Collection[MigrationKey] = ()
+) -> Conflict | None:
     """What is refused if changes are deployed with all that isn't released.
 
-    Where git can't tell, that is what they need directly, unless it is applied in the
-    default database.
+    What is ``replaced`` by them is the latest migration of its app. Where git can't
+    tell, that is what they need directly, unless it is applied in the default database.
     """
     new = in_order(changes)
-    if not any(planned_stage(each) is Stage.PRE_DEPLOY for each in new):
+    own = {(each.app_label, each.name) for each in new}
+    gone = {*replaced} - own
+    if not replaced and not any(
+        planned_stage(each) is Stage.PRE_DEPLOY for each in new
+    ):
         return None
     configuration = conf.read_leniently()
     loader = MigrationLoader(None, ignore_no_migrations=True)
     graph = extended(loader.graph, changes)
 
     def needs(key: MigrationKey) -> list[MigrationKey]:
-        return [node.key for node in graph.node_map[key].parents]
+        parents = [node.key for node in graph.node_map[key].parents]
+        return [each for each in parents if each not in gone]
 
-    own = {(each.app_label, each.name) for each in new}
     known: Collection[MigrationKey] | None = released()
     is_known = known is not None
     if known is None:
         direct = {parent for key in own for parent in needs(key)}
         known = loader.graph.nodes.keys() - (direct - _applied())
     baseline = baselined(configuration.baseline, loader.graph.nodes, needs)
-    pending = graph.nodes.keys() - {*known, *baseline}
+    pending = graph.nodes.keys() - {*known, *baseline, *gone}
     if pending == own:
         return None
-    order = topological(sorted(graph.nodes), needs)
+    order = topological(sorted(graph.nodes.keys() - gone), needs)
     nodes: Any = graph.nodes
     plan = [(nodes[key], False) for key in order if key in pending]
     applied = [nodes[key] for key in order if key not in pending]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.core.management import CommandError, CommandParser
 
+from syzygy import conf
 from syzygy.checks import without_stages
 from syzygy.management.detector import StagedAutodetector
 from syzygy.management.mistakes import telling_mistakes
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from syzygy.generation.states import Changes
 
 REFUSED = 3
+
+# What Django says of branches that it can't merge.
+_NO_ANCESTOR = "Could not find common ancestor"
 
 
 class MakeMigrationsMixin(StoppableMixin):
@@ -67,6 +72,7 @@ class MakeMigrationsMixin(StoppableMixin):
             options["interactive"] = False
         try:
             with telling_mistakes(), writing_stages():
+                conf.check_form()  # Nobody may have, with --skip-checks.
                 return super().handle(*args, **options)
         except Refused as error:
             message = "Nothing was written." if error.is_told else str(error)
@@ -90,7 +96,15 @@ class MakeMigrationsMixin(StoppableMixin):
                 "--noinput",
                 returncode=REFUSED,
             )
-        return super().handle_merge(loader, conflicts)  # type: ignore[misc]
+        try:
+            return super().handle_merge(loader, conflicts)  # type: ignore[misc]
+        except ValueError as error:
+            if not str(error).startswith(_NO_ANCESTOR):
+                raise
+            raise CommandError(
+                f"{error}: nothing comes before all of them. Have one of their "
+                "branches depend on the other one."
+            ) from error
 
     # Updating the latest migration
 
@@ -126,12 +140,15 @@ class MakeMigrationsMixin(StoppableMixin):
         if not self._is_plain:
             ensure_writable(changes)
         conflict = None
-        if update_previous_migration_paths:
+        updated = update_previous_migration_paths or {}
+        if updated:
             self._updated += [each for own in changes.values() for each in own]
-        elif not (self._is_plain or self.dry_run or self.verbosity < 1):  # type: ignore[attr-defined]
+        if not (self._is_plain or self.dry_run or self.verbosity < 1):  # type: ignore[attr-defined]
             from syzygy.generation.foresight import foresee
 
-            conflict = foresee(changes)
+            conflict = foresee(
+                changes, {(label, Path(updated[label]).stem) for label in updated}
+            )
         super().write_migration_files(  # type: ignore[misc]
             changes, update_previous_migration_paths
         )
