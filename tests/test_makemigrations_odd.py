@@ -767,6 +767,31 @@ def test_another_proxy_takes_the_place_of_one_that_another_app_refers_to(
     in_steps(models_with("X", AUTHOR), models_with("Y", WRITER))
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (of_two_apps([post()], [proxy("X", "blog.post")]), state([])),
+        (
+            of_two_apps(
+                [AUTHOR, proxy("Post", "blog.author")], [table("X", f=fk("blog.post"))]
+            ),
+            of_two_apps([AUTHOR], [table("X")]),
+        ),
+    ],
+)
+def test_what_needs_a_model_that_goes_alone(before: Any, after: Any) -> None:
+    """Of the apps that are named on the command line, Django adds those it sees."""
+    detector = MigrationAutodetector(copied(before), copied(after), Asked())
+    with pytest.raises(Refused) as caught:
+        detector.changes(existing("blog", "shop"), {"blog"})
+    assert str(caught.value) == (
+        'Deleting the model "blog.Post" could not be applied: there are models of '
+        '"shop" that need it, until that is written as well.\nHave all of it written:\n'
+        "    python manage.py makemigrations blog shop"
+    )
+    in_steps(before, after)
+
+
 def test_a_proxy_goes_that_others_inherit_from() -> None:
     """Django doesn't change the bases of what is kept."""
 

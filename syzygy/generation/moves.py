@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from django.db.migrations import (
@@ -171,6 +171,38 @@ def occupied(operation: Any, label: str, history: History) -> Refusal | None:
                 "Take that one out of the models, or rename it, for now, run "
                 f'"makemigrations", and rename "{old}" after that by another run.',
                 (),
+            ),
+        ),
+    )
+
+
+def left_out(
+    operation: Any, label: str, history: History, written: Collection[str]
+) -> Refusal | None:
+    """What to do instead of deleting a model without what needs it in another app.
+
+    Django doesn't see that proxies need a model, nor that anything needs a proxy.
+    """
+    if not isinstance(operation, DeleteModel):
+        return None
+    gone = (label, operation.name_lower)
+    apps = {
+        key[0]
+        for key, model in history.models.items()
+        if key[0] not in written and gone in references(key, model)
+    }
+    if not apps:
+        return None
+    names = ", ".join(f'"{app}"' for app in sorted(apps))
+    labels = " ".join(sorted({label, *apps}))
+    return Refusal(
+        label,
+        f'Deleting the model "{label}.{operation.name}" could not be applied: there '
+        f"are models of {names} that need it, until that is written as well.",
+        (
+            (
+                "Have all of it written:",
+                (f"python manage.py makemigrations {labels}",),
             ),
         ),
     )

@@ -29,6 +29,7 @@ from syzygy.generation.moves import (
     another_place,
     inherited,
     left_behind,
+    left_out,
     moved_models,
     name_of,
     occupied,
@@ -70,6 +71,7 @@ def refusals(
     ``renamed`` are no concern of this, nor is what refers to them.
     """
     migrations = list(migrations)
+    written = {each.app_label for each in migrations}
     tables = owners(history)
     gone = _deleted(migrations)
     history.origin, history.unseen = _CREATED, (_CREATED,)
@@ -102,6 +104,7 @@ def refusals(
                 inherited(operation, app_label, history)
                 or occupied(operation, app_label, history)
                 or left_behind(operation, app_label, history, goal)
+                or left_out(operation, app_label, history, written)
             ):
                 found.append(refusal)
             elif never := _unstageable(reasons):
