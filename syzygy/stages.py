@@ -176,9 +176,14 @@ def is_never_ambiguous(migration: AnyMigration) -> bool:
     )
 
 
-def skip(migration: AnyMigration, history: History) -> None:
-    """Move ``history`` on to the state after a migration without looking at it."""
-    history.origin = None
+def skip(
+    migration: AnyMigration, history: History, origin: Hashable | None = None
+) -> None:
+    """Move ``history`` on to the state after a migration without looking at it.
+
+    ``origin`` is where what it creates is remembered to come from.
+    """
+    history.origin = origin
     for operation in migration.operations:
         history.advance(operation, migration.app_label)
 

@@ -643,6 +643,28 @@ def test_migrate_refuses(project: Project) -> None:
         assert migrate("blog", "0001", "--pre-deploy", "--audit").code == 0
 
 
+@pytest.mark.parametrize("operation", [REMOVE, RENAME])
+def test_migrate_says_nothing_where_a_baseline_is_new(
+    project: Project, operation: str
+) -> None:
+    """To an empty database, whose first release none is running beside."""
+    project.app(
+        "blog",
+        {
+            "0001_initial": source(CREATE),
+            "0002_next": source(operation),
+            "0003_next": source(ADD),
+        },
+    )
+    baseline = {"blog": "0001_initial"}
+    with project.active(), override_settings(MIGRATION_STAGES_BASELINE=baseline):
+        # Which asks what becomes of a database that has it.
+        assert len(check().codes) == 1
+        told = migrate("--pre-deploy", "--audit")
+        assert (told.code, told.err) == (0, "")
+        assert applied() == {"0001_initial", "0002_next", "0003_next"}
+
+
 def test_migrate_says_nothing(project: Project) -> None:
     with blog(project, source(UNSAFE), SYZYGY_AUDIT={"MIGRATE": "off"}):
         assert migrate("--pre-deploy").err == ""

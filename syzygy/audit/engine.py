@@ -58,13 +58,16 @@ def audit_plan(
     history: History,
     rules: Collection[AuditRule],
     vendor: str,
+    *,
+    is_baseline_new: bool = False,
 ) -> Iterator[Finding]:
     """What the rules find in the migrations of one release, in their order.
 
-    The running release knows nothing of what these migrations create. ``history`` is
-    the state before the first of them.
+    The running release knows nothing of what these migrations create; of what those
+    create that predate adoption only if that is new to the database. ``history`` is the
+    state before the first of them.
     """
-    release = _release(subjects)
+    release = _release(subjects)._replace(is_baseline_new=is_baseline_new)
     for subject in subjects:
         audited = yield from _look(subject, history, rules, vendor, release)
         if audited.stage is Stage.POST_DEPLOY and audited.has_code:
@@ -95,6 +98,7 @@ class _Release(NamedTuple):
     gone: Collection[ModelKey]
     heirs: Collection[tuple[str, ...]]
     after_code: bool = False
+    is_baseline_new: bool = False
 
 
 def _release(subjects: Sequence[Subject]) -> _Release:
@@ -143,7 +147,9 @@ def _look(
         release.after_code,
     )
     if subject.predates_adoption:
-        skip(subject.migration, history)
+        is_new = release.is_baseline_new
+        history.unseen = release.migrations if is_new else ()
+        skip(subject.migration, history, subject.key if is_new else None)
         return audited
     label = subject.migration.app_label
     for position, operation in enumerate(subject.migration.operations):

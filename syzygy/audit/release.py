@@ -26,12 +26,18 @@ from syzygy.stages import Decision, Source
 def audit_release(
     stager: PlanStager, vendor: str, settings: AuditConfiguration
 ) -> Audit:
-    """Audit the plan of a ``migrate``, whose migrations are to be applied."""
+    """Audit the plan of a ``migrate``, whose migrations are to be applied.
+
+    Whatever the settings say is deployed, what is still to be applied here is new.
+    """
     rules = rules_for(settings, vendor)
     subjects, extra = released(stager)
     sieve = sieve_for(settings, rules)
     nodes = {subject.key: subject.migration for subject in subjects}
-    found = [*extra, *findings_of(stager, subjects, rules, vendor)]
+    found = [
+        *extra,
+        *findings_of(stager, subjects, rules, vendor, is_baseline_new=True),
+    ]
     kept = tuple(sifted(sieve, subjects, found, nodes))
     return Audit("the plan", vendor, findings=kept, suppressed=tuple(sieve.suppressed))
 
@@ -98,13 +104,17 @@ def findings_of(
     subjects: Sequence[Subject],
     rules: Collection[AuditRule],
     vendor: str,
+    *,
+    is_baseline_new: bool = False,
 ) -> Iterator[Finding]:
     """What the rules find in the migrations of a release."""
     history = History(conf.is_swapped)
     for migration in stager.before:
         for operation in migration.operations:
             history.advance(operation, migration.app_label)
-    yield from audit_plan(subjects, history, rules, vendor)
+    yield from audit_plan(
+        subjects, history, rules, vendor, is_baseline_new=is_baseline_new
+    )
 
 
 def _ambiguous_order(error: AmbiguousPlan) -> Finding:
