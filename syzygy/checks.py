@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import load_command_class
+from django.db import DEFAULT_DB_ALIAS
 from django.utils.module_loading import import_string
 
 from syzygy import messages
@@ -36,20 +37,26 @@ _PLANNED = (
     "settings that says so."
 )
 _EACH_PLANNED = (
-    '"manage.py check_migrations" tells what to do about each. If they are deployed '
+    '"manage.py check_migrations{}" tells what to do about each. If they are deployed '
     'everywhere but here, "manage.py check" has the line for the settings that says so.'
 )
 
 # Migrations whose stage can't be told, and why.
 _Ambiguous: TypeAlias = Mapping[Any, AmbiguousStage]
 
-_known: ContextVar[_Ambiguous | None] = ContextVar("syzygy_known", default=None)
+# Those, and the alias of the database that they are planned for.
+_known: ContextVar[tuple[_Ambiguous, str] | None] = ContextVar(
+    "syzygy_known", default=None
+)
 
 
 @contextmanager
-def knowing(ambiguous: _Ambiguous) -> Iterator[None]:
-    """Have :func:`check_stages` tell of these migrations, and look at no others."""
-    token = _known.set(ambiguous)
+def knowing(ambiguous: _Ambiguous, database: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
+    """Have :func:`check_stages` tell of these migrations, and look at no others.
+
+    They are in a plan for the ``database`` of that alias.
+    """
+    token = _known.set((ambiguous, database))
     try:
         yield
     finally:
@@ -81,13 +88,16 @@ def check_stages(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> Iterator[checks.CheckMessage]:
     """E001: a migration whose stage can't be told and that no fallback covers."""
-    known = _known.get()
-    if known is not None:
+    if (planned := _known.get()) is not None:
+        known, database = planned
         if known:
             from syzygy import conf
 
             yield from _ambiguities(
-                known, conf.read_leniently().baseline, _PLANNED, _EACH_PLANNED
+                known,
+                conf.read_leniently().baseline,
+                _PLANNED,
+                _EACH_PLANNED.format(messages.on_database(database)),
             )
         return
     from syzygy.disk import without_garbage_collection

@@ -182,10 +182,15 @@ def _roll_back_first(pairs: Sequence[tuple[Step, Step]], database: str) -> str:
 
 
 def _commands(arguments: Iterable[str], database: str) -> str:
-    option = "" if database == DEFAULT_DB_ALIAS else f" --database {database}"
     return "\n".join(
-        f"    python manage.py migrate {words}{option}" for words in arguments
+        f"    python manage.py migrate {words}{on_database(database)}"
+        for words in arguments
     )
+
+
+def on_database(alias: str | None) -> str:
+    """The option of a command that is about a database, nothing for the usual one."""
+    return "" if alias in (None, DEFAULT_DB_ALIAS) else f" --database {alias}"
 
 
 def _before(migration: Migration) -> str:

@@ -623,6 +623,19 @@ def test_migrate_warns(project: Project) -> None:
         assert migrate().err == ""
 
 
+def test_migrate_says_how_to_audit_that_database(project: Project) -> None:
+    with blog(project, source(UNSAFE)):
+        call_command("migrate", "blog", "0001", database="other", verbosity=0)
+        call_command("migrate", verbosity=0)
+        *_, command = migrate("--pre-deploy", "--plan", "--database=other").err.split(
+            "manage.py "
+        )
+        name, *arguments = command.split()
+        assert name == "check_migrations"
+        assert check().codes == []
+        assert check(*arguments).codes == ["SZ007"]
+
+
 def test_migrate_refuses(project: Project) -> None:
     with blog(project, source(UNSAFE), source(REMOVE)):
         for settings, arguments in (

@@ -208,6 +208,9 @@ def test_e001_of_a_plan_is_not_called_history(project: Project) -> None:
         assert message.hint.startswith(found or "Do this.")
         assert "BASELINE" not in message.hint
         assert ("manage.py check" in message.hint) == bool(found)
+    with knowing(dict.fromkeys(planned, error), "other"):
+        (message,) = run(project)
+    assert str(message.hint).startswith('"manage.py check_migrations --database other"')
 
 
 def test_e001_new_ambiguity_is_not_called_history(project: Project) -> None:

@@ -10,17 +10,18 @@ from django.core.management import CommandError
 
 from syzygy import conf
 from syzygy.exceptions import RuleError
+from syzygy.messages import on_database
 
 if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
     from syzygy.audit.findings import Finding
     from syzygy.management.stager import PlanStager
-
-_MORE = "For what to do about it:\n    python manage.py check_migrations"
 
 
 def heed_audit(
     stager: PlanStager,
-    vendor: str,
+    connection: BaseDatabaseWrapper,
     options: Mapping[str, Any],
     warn: Callable[[str], None],
 ) -> None:
@@ -41,7 +42,7 @@ def heed_audit(
     configured = configuration.read()
     refuses = refuses or configured.migrate == "refuse"
     try:
-        audit = audit_release(stager, vendor, configured)
+        audit = audit_release(stager, connection.vendor, configured)
     except RuleError as error:
         told = f"The audit of this plan failed. {error}"
         if refuses and not options.get("plan"):
@@ -51,7 +52,8 @@ def heed_audit(
     found = [finding for finding in audit.findings if finding.is_breaking]
     if not found:
         return
-    told = "\n".join([*map(_line, found), _MORE])
+    command = f"python manage.py check_migrations{on_database(connection.alias)}"
+    told = "\n".join([*map(_line, found), f"For what to do about it:\n    {command}"])
     if refuses and not options.get("plan"):
         raise CommandError(f"The audit refuses this plan; nothing is applied.\n{told}")
     if options["verbosity"] >= 1:

@@ -64,11 +64,11 @@ class Planning:
         stager = PlanStager(executor, plan)
         if self._is_checked and stager.ambiguous:
             # It tells what to do about all of them, unless it is silenced.
-            with knowing(stager.ambiguous):
+            with knowing(stager.ambiguous, executor.connection.alias):
                 self._check()
         if self._pre_deploy:
             steps = self._report.steps = stager.stage()
-            heed_audit(stager, executor.connection.vendor, self._options, self._warn)
+            heed_audit(stager, executor.connection, self._options, self._warn)
             return [
                 (step.migration, step.backward)
                 for step in steps
