@@ -114,7 +114,7 @@ def plan_conflict(
     path: Sequence[Step],
     ends: Sequence[Step],
     existing: Collection[str],
-    database: str,
+    options: str,
 ) -> str:
     """Why a plan can't be split, and the ways out.
 
@@ -122,8 +122,8 @@ def plan_conflict(
     wait until after the rollout, while the second can't. The ``path`` leads from the
     first pair's first to its second, over those by which the second needs the first;
     the ``ends`` are those that have to wait which no other of their app needs;
-    ``existing`` are the overrides that there are, ``database`` is the alias of the one
-    that the plan is for.
+    ``existing`` are the overrides that there are, ``options`` what the commands have
+    after their arguments.
     """
     post, *between, pre = path
     verb = "be undone" if post.backward else "run"
@@ -144,15 +144,15 @@ def plan_conflict(
         f"settings:\n    {override_line(stages, existing)}"
     )
     if post.backward:
-        way = _roll_back_first(pairs, database)
+        way = _roll_back_first(pairs, options)
     else:
-        way = _apply_first(ends, database)
+        way = _apply_first(ends, options)
     return "\n".join([conflict, *likewise, way, override])
 
 
-def _apply_first(ends: Iterable[Step], database: str) -> str:
+def _apply_first(ends: Iterable[Step], options: str) -> str:
     targets = (f"{step.migration.app_label} {step.migration.name}" for step in ends)
-    commands = _commands(targets, database)
+    commands = _commands(targets, options)
     return (
         "If the release that it came with is rolled out everywhere by now, its "
         f"post-deploy migrations are overdue; apply them first:\n{commands}\n"
@@ -160,7 +160,7 @@ def _apply_first(ends: Iterable[Step], database: str) -> str:
     )
 
 
-def _roll_back_first(pairs: Sequence[tuple[Step, Step]], database: str) -> str:
+def _roll_back_first(pairs: Sequence[tuple[Step, Step]], options: str) -> str:
     targets: dict[str, str] = {}
     for needed, needing in pairs:
         app_label = needed.migration.app_label
@@ -177,14 +177,13 @@ def _roll_back_first(pairs: Sequence[tuple[Step, Step]], database: str) -> str:
         return f'Roll back in two deployments; undo "{first}" in the first of them.'
     return (
         "Roll back in two deployments, the first of them up to here:\n"
-        f"{_commands(targets.values(), database)}"
+        f"{_commands(targets.values(), options)}"
     )
 
 
-def _commands(arguments: Iterable[str], database: str) -> str:
+def _commands(arguments: Iterable[str], options: str) -> str:
     return "\n".join(
-        f"    python manage.py migrate {words}{on_database(database)}"
-        for words in arguments
+        f"    python manage.py migrate {words}{options}" for words in arguments
     )
 
 

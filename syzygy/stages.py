@@ -34,6 +34,7 @@ class Source(enum.Enum):
     """What told the stage of a migration, in words for people."""
 
     BASELINE = "MIGRATION_STAGES_BASELINE"
+    FAKED = "--fake-initial"
     OVERRIDE = "MIGRATION_STAGES_OVERRIDE"
     DECLARED = "declared in the migration"
     INFERRED = "inferred"
@@ -47,7 +48,8 @@ class Policy(NamedTuple):
     ``override`` and ``fallback`` go by ``"app_label.migration_name"`` or
     ``"app_label"``; ``third_party_fallback`` holds for the app labels of which
     ``is_third_party`` is true; ``baseline`` has the keys of all migrations that predate
-    adoption.
+    adoption, ``faked`` of those that are only recorded, as what they create was there
+    before.
     """
 
     override: Mapping[str, Stage] = {}
@@ -55,6 +57,7 @@ class Policy(NamedTuple):
     third_party_fallback: Stage | None = None
     is_third_party: Callable[[str], bool] = lambda _: False
     baseline: Collection[MigrationKey] = ()
+    faked: Collection[MigrationKey] = ()
 
     def overridden(self, migration: AnyMigration) -> Stage | None:
         """The stage that overrides whatever the migration says."""
@@ -135,7 +138,7 @@ def decide(
         skip(migration, history)
         raise _invalid(f'Migration "{migration}"', error) from None
     if settled is not None:
-        if plan:
+        if plan and settled.source is not Source.FAKED:
             return settled._replace(unseen=_touches_unseen(migration, history, plan))
         skip(migration, history)
         return settled
@@ -177,19 +180,23 @@ def is_never_ambiguous(migration: AnyMigration) -> bool:
 
 
 def skip(
-    migration: AnyMigration, history: History, origin: Hashable | None = None
+    migration: AnyMigration, history: History, unseen: Collection[Hashable] = ()
 ) -> None:
     """Move ``history`` on to the state after a migration without looking at it.
 
-    ``origin`` is where what it creates is remembered to come from.
+    What it creates is known to the running release unless that is given as ``unseen``.
     """
-    history.origin = origin
+    history.unseen = unseen
+    history.origin = _key(migration) if unseen else None
     for operation in migration.operations:
         history.advance(operation, migration.app_label)
 
 
 def _settle(migration: AnyMigration, policy: Policy) -> Decision | None:
     """What is decided without looking at the operations."""
+    if _key(migration) in policy.faked:
+        note = "the database has what it creates"
+        return Decision(None, Source.FAKED, required=False, note=note)
     if _key(migration) in policy.baseline:
         return Decision(None, Source.BASELINE, required=False)
     if stage := policy.overridden(migration):

@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
-from django.db import DEFAULT_DB_ALIAS
 from django.db.migrations import Migration
 from django.db.migrations.exceptions import InvalidMigrationPlan
 
@@ -100,8 +99,8 @@ def decide_plan(
             "Migrations can't be applied and unapplied in one plan; run one command "
             "for each direction."
         )
-    planned = {(migration.app_label, migration.name) for migration, _ in plan}
-    created = frozenset() if True in backward else frozenset(planned)
+    planned = frozenset((migration.app_label, migration.name) for migration, _ in plan)
+    created = frozenset() if True in backward else planned.difference(policy.faked)
     decisions: dict[MigrationKey, Decision | AmbiguousStage] = {}
     ahead = [migration for migration, is_backward in plan if not is_backward]
     for migration in (*applied, *ahead):
@@ -124,13 +123,14 @@ def stage_plan(
     decisions: Mapping[MigrationKey, Decision | AmbiguousStage],
     needs: Needs,
     policy: Policy,
-    database: str = DEFAULT_DB_ALIAS,
+    options: str = "",
 ) -> list[Step]:
     """What becomes of each migration of a plan before the rollout, in its order.
 
     ``needs`` tells which migrations have to be applied before a given one, or unapplied
     before it where the plan goes backward; of the ``policy`` only the overrides that
-    there are matter, for the messages, as does the alias of the ``database``.
+    there are matter, for the messages, as do the ``options`` that the commands in them
+    have.
 
     Raises :class:`AmbiguousStage` if a migration has no decision, and
     :class:`AmbiguousPlan` if one that has to run before the rollout needs one that must
@@ -157,7 +157,7 @@ def stage_plan(
         path = _path(conflicts[0].key, steps, needed_by)
         error = AmbiguousPlan(
             messages.plan_conflict(
-                pairs, path, _ends(conflicts, needs), policy.override, database
+                pairs, path, _ends(conflicts, needs), policy.override, options
             )
         )
         error.migrations = (pairs[0][1].key, pairs[0][0].key)

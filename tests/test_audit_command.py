@@ -678,6 +678,19 @@ def test_migrate_says_nothing_where_a_baseline_is_new(
         assert applied() == {"0001_initial", "0002_next", "0003_next"}
 
 
+def test_migrate_refuses_what_breaks_tables_that_it_only_records(
+    project: Project,
+) -> None:
+    override = {"blog.0002_next": "pre_deploy"}
+    with blog(project, source(REMOVE), MIGRATION_STAGES_OVERRIDE=override):
+        call_command("migrate", "blog", "zero", fake=True, verbosity=0)
+        told = migrate("--pre-deploy", "--audit", "--fake-initial")
+        assert told.code == 1
+        assert "SZ004 blog.0002_next" in told.err
+        assert "0001" not in told.err
+        assert applied() == set()
+
+
 def test_migrate_says_nothing(project: Project) -> None:
     with blog(project, source(UNSAFE), SYZYGY_AUDIT={"MIGRATE": "off"}):
         assert migrate("--pre-deploy").err == ""

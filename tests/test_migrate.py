@@ -576,6 +576,43 @@ def test_fake_initial(blog: Project) -> None:
     assert blog.columns("blog_post") == {"id", "body", "title", "slug"}
 
 
+def test_fake_initial_takes_nothing_away(overdue: Project) -> None:
+    """What there was before is in use, though this plan is the first to record it."""
+    overdue.call("migrate", "blog", "0001")
+    overdue.call("migrate", "blog", "zero", "--fake")
+    before = dump()
+    arguments = ["migrate", "--pre-deploy", "--fake-initial"]
+    with pytest.raises(CommandError, match="has to run before the rollout") as raised:
+        overdue.call(*arguments)
+    assert dump() == before
+    out = overdue.call("migrate", "--plan", "--fake-initial")
+    assert lines("\n".join(section(out, "Stages:")))[0] == (
+        "blog.0001_initial  any  --fake-initial: the database has what it creates"
+    )
+    # The way out that is told is one.
+    command, *_ = re.findall("manage.py (.*)", str(raised.value))
+    overdue.call(*command.split())
+    overdue.call(*arguments)
+    assert overdue.applied()[-1] == "blog.0006_more"
+
+
+def test_fake_initial_in_an_empty_database(project: Project) -> None:
+    """Nobody looks for the columns of a table that is yet to be created."""
+    project.app(
+        "blog",
+        {
+            "0001_initial": source(CREATE, initial="True"),
+            "0002_initial": source(ADD, initial="True"),
+            "0003_title": source(REMOVE),
+            "0004_more": source(ADD_MORE),
+        },
+    )
+    out = project.call("migrate", "--pre-deploy", "--fake-initial")
+    assert [line.split()[0] for line in section(out, "Brought forward:")] == [
+        "blog.0003_title"
+    ]
+
+
 def test_prune(blog: Project) -> None:
     blog.call("migrate", "--pre-deploy")
     (blog.path / "blog/migrations/0002_slug.py").unlink()

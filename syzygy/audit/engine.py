@@ -45,6 +45,13 @@ class Subject(NamedTuple):
         return self.migration.app_label, self.migration.name
 
     @property
+    def is_faked(self) -> bool:
+        """Whether it is only recorded."""
+        return (
+            isinstance(self.decision, Decision) and self.decision.source is Source.FAKED
+        )
+
+    @property
     def predates_adoption(self) -> bool:
         """Whether the settings say that it is deployed everywhere."""
         return (
@@ -105,6 +112,8 @@ def _release(subjects: Sequence[Subject]) -> _Release:
     gone: set[ModelKey] = set()
     heirs: set[tuple[str, ...]] = set()
     for subject in subjects:
+        if subject.is_faked:
+            continue
         label = subject.migration.app_label
         for operation, is_state in _in_state(subject.migration):
             if isinstance(operation, DeleteModel):
@@ -115,7 +124,8 @@ def _release(subjects: Sequence[Subject]) -> _Release:
             elif isinstance(operation, AddField) and is_state:
                 column = column_name(operation.name, operation.field)
                 heirs.add((label, operation.model_name_lower, column))
-    return _Release({subject.key for subject in subjects}, gone, heirs)
+    new = {subject.key for subject in subjects if not subject.is_faked}
+    return _Release(new, gone, heirs)
 
 
 def _in_state(migration: Migration) -> Iterator[tuple[Operation, bool]]:
@@ -147,9 +157,14 @@ def _look(
         release.after_code,
     )
     if subject.predates_adoption:
-        is_new = release.is_baseline_new
-        history.unseen = release.migrations if is_new else ()
-        skip(subject.migration, history, subject.key if is_new else None)
+        skip(
+            subject.migration,
+            history,
+            release.migrations if release.is_baseline_new else (),
+        )
+        return audited
+    if subject.is_faked:
+        skip(subject.migration, history)
         return audited
     label = subject.migration.app_label
     for position, operation in enumerate(subject.migration.operations):

@@ -59,9 +59,11 @@ class Planning:
             return plan
         # Not imported at the top: most often there is nothing to do.
         from syzygy.management.auditing import heed_audit
-        from syzygy.management.stager import PlanStager
+        from syzygy.management.stager import PlanStager, soft_applied
 
-        stager = PlanStager(executor, plan)
+        is_faking = self._options.get("fake_initial") and not self._options.get("fake")
+        faked = soft_applied(executor, plan) if is_faking else ()
+        stager = PlanStager(executor, plan, faked)
         if self._is_checked and stager.ambiguous:
             # It tells what to do about all of them, unless it is silenced.
             with knowing(stager.ambiguous, executor.connection.alias):

@@ -1,9 +1,10 @@
 """Staging the plan that an executor made, by the project's settings."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from django.db.migrations import Migration
+from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
 from syzygy import conf
@@ -11,6 +12,7 @@ from syzygy.disk import concerns_other_apps
 from syzygy.exceptions import AmbiguousStage
 from syzygy.graph import MigrationKey, baselined, topological, without_replaced
 from syzygy.history import History
+from syzygy.messages import on_database
 from syzygy.stages import Decision, Policy
 from syzygy.staging import Plan, Step, decide_plan, stage_plan
 
@@ -33,8 +35,10 @@ class PlanStager:
     ``before`` are the applied migrations that the decisions depend on, in order.
     """
 
-    def __init__(self, executor: Planner, plan: Plan) -> None:
-        """Decide on them.
+    def __init__(
+        self, executor: Planner, plan: Plan, faked: Collection[MigrationKey] = ()
+    ) -> None:
+        """Decide on them, of which those that are ``faked`` are only recorded.
 
         Raises :class:`~django.core.exceptions.ImproperlyConfigured` for settings that
         make no sense, :class:`InvalidMigrationPlan` for a plan with both directions.
@@ -43,7 +47,7 @@ class PlanStager:
         self._database = executor.connection.alias
         self._graph = executor.loader.graph
         self._applied = executor.loader.applied_migrations
-        self._policy = self._read_policy()
+        self._policy = self._read_policy()._replace(faked=faked)
         self.before = self._find_applied() if plan else []
         self.decisions = self._decide() if plan else {}
 
@@ -68,9 +72,10 @@ class PlanStager:
         self, decisions: Mapping[MigrationKey, Decision | AmbiguousStage]
     ) -> list[Step]:
         """The same by other decisions than those that were made."""
-        return stage_plan(
-            self.plan, decisions, self.needs, self._policy, self._database
+        options = on_database(self._database) + " --fake-initial" * bool(
+            self._policy.faked
         )
+        return stage_plan(self.plan, decisions, self.needs, self._policy, options)
 
     def _read_policy(self) -> Policy:
         configuration = conf.read()
@@ -100,7 +105,7 @@ class PlanStager:
             self.before,
             History(conf.is_swapped),
             self._policy,
-            is_first_deployment=not self._applied,
+            is_first_deployment=not (self._applied or self._policy.faked),
         )
 
     def _parents(self, key: MigrationKey) -> Iterable[MigrationKey]:
@@ -111,3 +116,24 @@ class PlanStager:
         if not self.plan[0][1]:
             return self._parents(key)
         return [node.key for node in self._graph.node_map[key].children]
+
+
+def soft_applied(executor: MigrationExecutor, plan: Plan) -> set[MigrationKey]:
+    """The migrations of a plan that ``--fake-initial`` only records.
+
+    Their tables are there already, and in use.
+    """
+    planned = {(migration.app_label, migration.name) for migration, _ in plan}
+    found: set[MigrationKey] = set()
+    for migration, backward in plan:
+        missing = planned - found
+        # A table that an earlier one is yet to create can't be asked for its columns.
+        is_ahead = any(
+            key in missing and key[0] == migration.app_label
+            for key in migration.dependencies
+        )
+        if not (backward or is_ahead):
+            is_there, _ = executor.detect_soft_applied(None, migration)
+            if is_there:
+                found.add((migration.app_label, migration.name))
+    return found
