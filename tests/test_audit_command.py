@@ -139,6 +139,17 @@ def test_each_migration_on_its_own(project: Project) -> None:
         assert not told.data["is_release"]
 
 
+def test_sql_may_be_about_tables_of_other_apps(project: Project) -> None:
+    """Whether they have anything to migrate or not."""
+    drop = source('m.RunSQL("DROP TABLE shop_post")', stage="Stage.PRE_DEPLOY")
+    project.app("shop", {"0001_initial": source(CREATE)})
+    with project.active():
+        call_command("migrate", verbosity=0)
+    with blog(project, drop):
+        (finding,) = (found for found in check().findings if found["code"] == "SZ004")
+        assert finding["severity"] == "breaking"
+
+
 def test_apps_and_migrations(project: Project) -> None:
     project.app("shop", {"0001_initial": source(CREATE)})
     with blog(project, source(UNSAFE), source(REMOVE)):

@@ -3,12 +3,12 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
-from django.db.migrations import Migration
+from django.db.migrations import Migration, RunSQL
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
 from syzygy import conf
-from syzygy.disk import concerns_other_apps
+from syzygy.disk import concerns_other_apps, with_parts
 from syzygy.exceptions import AmbiguousStage
 from syzygy.graph import MigrationKey, baselined, topological, without_replaced
 from syzygy.history import History
@@ -86,7 +86,12 @@ class PlanStager:
     def _find_applied(self) -> list[Migration]:
         planned = [migration for migration, _ in self.plan]
         labels = {migration.app_label for migration in planned}
-        is_wide = concerns_other_apps(planned)
+        # SQL may be about any table; the audit tells by the models which are in use.
+        is_wide = concerns_other_apps(planned) or any(
+            isinstance(operation, RunSQL)
+            for migration in planned
+            for operation in with_parts(migration.operations)
+        )
         applied = {
             key: migration
             for key, migration in self._graph.nodes.items()
