@@ -23,6 +23,7 @@ from django.db.migrations import AlterField, Migration, RenameModel
 from django.db.migrations.exceptions import BadMigrationError
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
+from django.utils.functional import Promise
 
 from syzygy.graph import (
     AnyMigration,
@@ -79,14 +80,17 @@ def _take_for_old() -> None:
 def import_ahead() -> None:
     """Import the migrations that Django is about to load, in less time.
 
-    Whoever loads them tells what can't be imported.
+    Packages that can't be found are left to it, as it may do without.
+
+    Raises :class:`BadMigrationError` for what can't be imported, or is no migration.
     """
-    with without_garbage_collection(), suppress(BadMigrationError):
+    with without_garbage_collection():
         for app_config in apps.get_app_configs():
-            if folder := migration_folder(app_config):
-                for name in folder.names:
-                    with suppress(Exception):
-                        import_module(f"{folder.package}.{name}")
+            folder = None
+            with suppress(BadMigrationError):
+                folder = migration_folder(app_config)
+            if folder:
+                folder.load(folder.names)
 
 
 def _unsound(migration: WrittenMigration) -> str | None:
@@ -209,6 +213,9 @@ def _find(app_config: AppConfig) -> tuple[str, tuple[str, ...]]:
     package, is_elsewhere = MigrationLoader.migrations_module(app_config.label)
     if package is None:
         return "", ()
+    if isinstance(package, Promise):
+        # As Django imports it, and Python finds no such thing by itself.
+        package = str(package)
     if not is_elsewhere and (location := _beside_models(app_config, package)):
         return package, (location,)
     try:

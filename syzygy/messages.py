@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -151,7 +152,7 @@ def plan_conflict(
 
 
 def _apply_first(ends: Iterable[Step], options: str) -> str:
-    targets = (f"{step.migration.app_label} {step.migration.name}" for step in ends)
+    targets = (target(*step.key) for step in ends)
     commands = _commands(targets, options)
     return (
         "If the release that it came with is rolled out everywhere by now, its "
@@ -167,7 +168,7 @@ def _roll_back_first(pairs: Sequence[tuple[Step, Step]], options: str) -> str:
         # The first of an app undoes the least; going on from there tells of the next.
         targets.setdefault(
             app_label,
-            f"{app_label} {needing.migration.name}"
+            target(*needing.key)
             if needing.migration.app_label == app_label
             else _before(needed.migration),
         )
@@ -187,9 +188,9 @@ def _commands(arguments: Iterable[str], options: str) -> str:
     )
 
 
-def on_database(alias: str | None) -> str:
+def on_database(alias: str) -> str:
     """The option of a command that is about a database, nothing for the usual one."""
-    return "" if alias in (None, DEFAULT_DB_ALIAS) else f" --database {alias}"
+    return "" if alias == DEFAULT_DB_ALIAS else f" --database {shlex.quote(alias)}"
 
 
 def _before(migration: Migration) -> str:
@@ -199,5 +200,13 @@ def _before(migration: Migration) -> str:
     """
     for app_label, name in migration.dependencies:
         if app_label == migration.app_label and not name.startswith("__"):
-            return f"{app_label} {name}"
+            return target(app_label, name)
     return ""
+
+
+def target(app_label: str, name: str) -> str:
+    """The arguments of a command that are about a migration, as a shell reads them.
+
+    The file of one may be named as people name copies.
+    """
+    return f"{app_label} {shlex.quote(name)}"

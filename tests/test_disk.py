@@ -22,6 +22,7 @@ from django.db.migrations.exceptions import BadMigrationError
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.writer import MigrationWriter
 from django.test import override_settings
+from django.utils.functional import lazystr
 
 from syzygy.disk import (
     concerns_other_apps,
@@ -156,16 +157,25 @@ def test_folder_tells_app_and_package(install: Install) -> None:
         assert folder.package == f"{app_config.name}.migrations"
 
 
+ELSEWHERE = {
+    **INIT,
+    "app/migrations/0001.py": MIGRATION,
+    "app/elsewhere/__init__.py": "",
+    "app/elsewhere/0009.py": MIGRATION,
+}
+
+
 def test_folder_is_where_the_settings_say(install: Install) -> None:
-    files = {
-        **INIT,
-        "app/migrations/0001.py": MIGRATION,
-        "app/elsewhere/__init__.py": "",
-        "app/elsewhere/0009.py": MIGRATION,
-    }
-    with install(files, module="app.elsewhere") as app_config:
+    with install(ELSEWHERE, module="app.elsewhere") as app_config:
         assert our_names(app_config) == django_names(app_config) == ["0009"]
         assert not has_migration(app_config, "0001")
+
+
+def test_folder_is_where_the_settings_say_later(install: Install) -> None:
+    with install(ELSEWHERE) as app_config:
+        later = lazystr(f"{app_config.name}.elsewhere")
+        with override_settings(MIGRATION_MODULES={app_config.label: later}):
+            assert our_names(app_config) == django_names(app_config) == ["0009"]
 
 
 def test_no_folder_where_the_settings_disable_migrations(install: Install) -> None:
@@ -686,17 +696,17 @@ def test_it_is_off_while_django_loads_migrations() -> None:
 # Importing ahead of Django
 
 
-def test_all_that_can_be_imported_is_imported_ahead(install: Install) -> None:
-    files = {
-        **INIT,
-        "app/migrations/0001_wrong.py": "1 / 0\n",
-        "app/migrations/0002_right.py": "import gc\nwas_enabled = gc.isenabled()\n",
-    }
-    with install(files) as app_config:
+def test_migrations_are_imported_ahead(install: Install) -> None:
+    text = f"{MIGRATION}import gc\nwas_enabled = gc.isenabled()\n"
+    with install({**INIT, "app/migrations/0001_right.py": text}) as app_config:
         import_ahead()
-        package = f"{app_config.name}.migrations"
-        assert f"{package}.0001_wrong" not in sys.modules
-        assert not sys.modules[f"{package}.0002_right"].was_enabled
+        module = sys.modules[f"{app_config.name}.migrations.0001_right"]
+        assert not module.was_enabled
+    with (
+        install({**INIT, "app/migrations/0001_wrong.py": "1 / 0\n"}),
+        pytest.raises(BadMigrationError, match="0001_wrong"),
+    ):
+        import_ahead()
 
 
 @pytest.mark.parametrize("text", ["1 / 0", "import syzygy_is_missing"])

@@ -242,6 +242,14 @@ def test_options(blog: Project) -> None:
     assert list(files(blog))[-1] == "0004_merge_0003_other_0003_slugs"
 
 
+@pytest.mark.parametrize("text", ["import nothing_like_it\n", "Migration = 1\n"])
+def test_a_migration_that_is_none_is_told_in_one_line(blog: Project, text: str) -> None:
+    blog.write("blog/migrations/0002_wrong.py", text)
+    result = made(blog, code=1)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith('CommandError: Migration "blog.0002_wrong"')
+
+
 def test_garbage_is_not_looked_for_while_migrations_are_imported(blog: Project) -> None:
     initial = blog.path / "blog/migrations/0001_initial.py"
     text = initial.read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,6 +54,13 @@ def test_baseline_line_is_sorted() -> None:
     line = messages.baseline_line({"b": "0002_x", "a": "0001_y"})
     assert line == 'MIGRATION_STAGES_BASELINE = {"a": "0001_y", "b": "0002_x"}'
     assert paste(line) == {"MIGRATION_STAGES_BASELINE": {"a": "0001_y", "b": "0002_x"}}
+
+
+@pytest.mark.parametrize("name", ["0002_b", "0002_b (copy)", '0002 "b" & it\'s'])
+def test_a_command_reads_what_it_is_given(name: str) -> None:
+    words = shlex.split(messages.target("a", name) + messages.on_database(name))
+    assert words == ["a", name, "--database", name]
+    assert messages.on_database("default") == ""
 
 
 # Conflicts

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from django.apps import apps
 from django.core.management import CommandError
 from django.db import DatabaseError
-from django.db.migrations.exceptions import BadMigrationError
+from django.db.migrations.exceptions import BadMigrationError, CircularDependencyError
 from django.db.migrations.executor import MigrationExecutor
 
 from syzygy.disk import migration_folder, without_garbage_collection
+from syzygy.management.mistakes import circle_text
 
 if TYPE_CHECKING:
     from syzygy.staging import Plan
@@ -98,6 +99,8 @@ def _explain(error: Exception) -> str:
                 folder.load(folder.names)
         except BadMigrationError as bad:
             return str(bad)
+    if isinstance(error, CircularDependencyError):
+        return circle_text(error)
     return f"The migrations can't be loaded: {type(error).__name__}: {error}"
 
 

@@ -66,13 +66,13 @@ class MakeMigrationsMixin(StoppableMixin):
         from syzygy.disk import import_ahead
         from syzygy.generation.writer import writing_stages
 
-        import_ahead()
         self._is_deaf = options["interactive"] and not _has_terminal()
         if self._is_deaf:
             options["interactive"] = False
         try:
             with telling_mistakes(), writing_stages():
                 conf.check_form()  # Nobody may have, with --skip-checks.
+                import_ahead()
                 return super().handle(*args, **options)
         except Refused as error:
             message = "Nothing was written." if error.is_told else str(error)

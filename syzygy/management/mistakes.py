@@ -31,9 +31,14 @@ def telling_mistakes() -> Iterator[None]:
     try:
         yield
     except django_exceptions.CircularDependencyError as error:
-        raise CommandError(
-            f"These migrations need each other, in a circle: {error}. Take one of "
-            "their dependencies away."
-        ) from error
+        raise CommandError(circle_text(error)) from error
     except USER_ERRORS as error:
         raise CommandError(str(error)) from error
+
+
+def circle_text(error: Exception) -> str:
+    """What to do about migrations that Django names without a word."""
+    return (
+        f"These migrations need each other, in a circle: {error}. Take one of their "
+        "dependencies away."
+    )
