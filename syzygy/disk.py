@@ -113,7 +113,10 @@ def _unsound(migration: WrittenMigration) -> str | None:
     if not isinstance(operations, (list, tuple)):
         return "operations"
     for operation in operations:
-        if not isinstance(operation, Operation):
+        is_one = isinstance(operation, Operation) or (
+            hasattr(operation, "state_forwards") and not isinstance(operation, type)
+        )
+        if not is_one:
             return "operations"
     return None
 

@@ -8,7 +8,6 @@ of Django's operations; :func:`register` teaches new ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
 from typing import TypeVar
 
 from django.db.migrations import operations as django_operations
@@ -68,9 +67,14 @@ def operation_rules(
     The operation's own ``stage`` goes before all rules. Raises :class:`NotAStage` if
     that is neither a stage nor ``None``.
     """
-    declared = to_stage(getattr(operation, "stage", None))
+    declared = to_stage(declared_stage(operation))
     if declared is not None:
         return (_declared(declared),)
+    return _judged(operation, app_label, history)
+
+
+def _judged(operation: Operation, app_label: str, history: History) -> tuple[Rule, ...]:
+    """The rules that hold for the class of an operation."""
     cls = type(operation)
     judge, model_attribute = _FOUND.get(cls) or _find(cls)
     try:
@@ -95,20 +99,28 @@ def never_waits(operation: Operation) -> bool:
     """
     cls = type(operation)
     judge, _ = _FOUND.get(cls) or _find(cls)
-    return judge in NEVER_WAITING and getattr(operation, "stage", None) is None
+    return judge in NEVER_WAITING and declared_stage(operation) is None
 
 
 def operation_effects(
     operation: Operation, app_label: str, history: History
 ) -> tuple[Rule, ...]:
     """The rules for what an operation does, whatever stage it declares for itself."""
-    if getattr(operation, "stage", None) is not None:
-        operation = copy(operation)
-        operation.stage = None  # type: ignore[attr-defined] # that it has it was seen
     try:
-        return operation_rules(operation, app_label, history)
+        return _judged(operation, app_label, history)
     except NotAStage:
         return (rules.UNKNOWN,)
+
+
+def declared_stage(owner: object) -> object:
+    """What an operation or a migration has as its ``stage``.
+
+    That may be computed by somebody else's code; an error that it raises is no stage.
+    """
+    try:
+        return getattr(owner, "stage", None)
+    except Exception as error:  # noqa: BLE001 - whoever reads it tells of it
+        return error
 
 
 def to_stage(value: object) -> Stage | None:

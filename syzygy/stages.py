@@ -20,6 +20,7 @@ from syzygy.graph import AnyMigration, MigrationKey
 from syzygy.history import History
 from syzygy.requirements import (
     NotAStage,
+    declared_stage,
     never_waits,
     operation_rules,
     to_stage,
@@ -201,7 +202,7 @@ def _settle(migration: AnyMigration, policy: Policy) -> Decision | None:
         return Decision(None, Source.BASELINE, required=False)
     if stage := policy.overridden(migration):
         return Decision(stage, Source.OVERRIDE)
-    if stage := to_stage(getattr(migration, "stage", None)):
+    if stage := to_stage(declared_stage(migration)):
         return Decision(stage, Source.DECLARED)
     return None
 

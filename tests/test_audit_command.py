@@ -647,6 +647,22 @@ def test_migrate_says_how_to_audit_that_database(project: Project) -> None:
         assert check(*arguments).codes == ["SZ007"]
 
 
+def test_migrate_takes_a_stage_that_is_computed(project: Project) -> None:
+    project.write(
+        "later.py",
+        "from django.db import migrations\n"
+        "class Removal(migrations.RemoveField):\n"
+        "    @property\n"
+        "    def stage(self):\n"
+        "        return 'post_deploy'\n",
+    )
+    removal = source('__import__("later").Removal("post", "title")')
+    with blog(project, removal, source(STATE_ONLY)):
+        assert migrate("--pre-deploy", "--audit").code == 0
+        assert applied() == {"0001_initial"}
+        assert check().code == 0
+
+
 def test_migrate_refuses(project: Project) -> None:
     with blog(project, source(UNSAFE), source(REMOVE)):
         for settings, arguments in (

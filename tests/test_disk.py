@@ -288,6 +288,7 @@ def attribute(text: str) -> dict[str, str]:
         'replaces = [("a", "0001")]',
         "operations = [migrations.RunSQL('SELECT 1')]",
         "operations = ()",
+        "operations = [__import__('unittest.mock', fromlist=['x']).Mock()]",
         "initial = True",
     ],
 )

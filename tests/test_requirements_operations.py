@@ -38,6 +38,7 @@ from syzygy.requirements import (
     NotAStage,
     is_opaque,
     never_waits,
+    operation_effects,
     operation_rules,
     register,
     to_stage,
@@ -273,6 +274,21 @@ def test_a_class_may_declare_the_stage_of_its_operations() -> None:
         stage = Stage.POST_DEPLOY
 
     assert judged(Backfill(forwards)) == {"declared-post"}
+
+
+def test_a_class_may_compute_the_stage_of_its_operations() -> None:
+    class Removal(RemoveField):
+        @property
+        def stage(self) -> object:
+            if self.name == "wrong":
+                raise KeyError("wrong")
+            return Stage.POST_DEPLOY
+
+    assert judged(Removal("post", "x"), POST) == {"declared-post"}
+    effects = operation_effects(Removal("post", "x"), APP, history(POST))
+    assert {rule.code for rule in effects} == {"remove-field-not-null"}
+    with pytest.raises(NotAStage, match=r"KeyError\('wrong'\) is no stage"):
+        judged(Removal("post", "wrong"), POST)
 
 
 def test_a_declared_stage_counts_where_the_operation_is_wrapped() -> None:
