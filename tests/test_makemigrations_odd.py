@@ -912,3 +912,40 @@ def test_constraints_follow_the_fields_of_their_own_model() -> None:
         undo(first, migrations)
     finally:
         undo(state([]), start)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_field_is_renamed_in_another_migration_than_its_model(known: bool) -> None:
+    """Where another app is waited for between the two, and has a model renamed.
+
+    The fields that refer to that may be told of before it has its new name.
+    """
+
+    def models_with(new: bool) -> ProjectState:
+        author, posts, tag = (
+            ("Writer", "texts", "Label") if new else ("Author", "posts", "Tag")
+        )
+        tables = [
+            {"db_table": name} if new or known else {}
+            for name in ("blog_author", "zoo_tag")
+        ]
+        joined = models.ManyToManyField(
+            "blog.post",
+            related_name="+",
+            through="blog.Link",
+            through_fields=("author", "post"),
+        )
+        link = table(
+            "Link",
+            author=fk(f"blog.{author.lower()}", null=new),
+            post=fk("blog.post"),
+            tag=fk(f"zoo.{tag.lower()}", db_index=not new),
+        )
+        count = {"m": number(db_column="n")} if new else {"n": number()}
+        other = table("Other", author=fk(f"blog.{author.lower()}"), **count)
+        result = of_apps(post(), "zoo", table(tag, tables[1], n=number()), other)
+        for each in (table(author, tables[0], **{posts: joined}), link):
+            each.state_forwards("blog", result)
+        return result
+
+    in_steps(models_with(new=False), models_with(new=True))

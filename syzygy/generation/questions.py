@@ -61,8 +61,9 @@ class Questions:
         column = field.db_column
         if column and column in {old, ways.old_column(old, field)}:
             return True
-        if field.many_to_many and field.db_table:
-            return True  # Else it wouldn't be like the other one.
+        if field.many_to_many and (field.db_table or field.remote_field.through):
+            # Else it wouldn't be like the other one; or it has no table of its own.
+            return True
         key = ("rename", model_name, old, new)
         if self._can_ask:
             return self._once(

@@ -25,6 +25,7 @@ from syzygy import rules
 from syzygy.alterations import is_generated, join_table
 from syzygy.computed import sources
 from syzygy.generation.fields import changed
+from syzygy.generation.keys import pointed_at
 from syzygy.generation.moves import (
     another_place,
     inherited,
@@ -72,6 +73,7 @@ def refusals(
     """
     migrations = list(migrations)
     written = {each.app_label for each in migrations}
+    actual = renamed_models(migrations)
     tables = owners(history)
     gone = _deleted(migrations)
     history.origin, history.unseen = _CREATED, (_CREATED,)
@@ -85,7 +87,8 @@ def refusals(
         links = _links(migration)
         for operation in migration.operations:
             _follow_renames(operation, app_label, history, names)
-            reasons = operation_rules(operation, app_label, history)
+            judged = _by_old_name(operation, app_label, history, actual)
+            reasons = operation_rules(judged, app_label, history)
             if isinstance(operation, RemoveField) and (
                 (app_label, operation.model_name_lower) in gone
             ):
@@ -112,7 +115,7 @@ def refusals(
                 found += _never(operation, app_label, history, (never, link))
             if not _is_a_proxy_that_goes(operation, app_label, history):
                 history.advance(operation, app_label)
-    renamed = renamed | renamed_models(migrations)
+    renamed = renamed | actual
     found += taken(tables, owners(history), owners(goal), renamed)
     return list(dict.fromkeys(found))
 
@@ -181,6 +184,22 @@ def _follows(
     if not (renamed and old and old.remote_field and new.remote_field):
         return False
     return renamed.get(history.related(key, old)) == history.related(key, new)
+
+
+def _by_old_name(
+    operation: Operation, app_label: str, history: History, renamed: Renamed
+) -> Operation:
+    """An altered relation to a model that is renamed, as if it weren't.
+
+    Django may alter it before that in another app, though the model is the same.
+    """
+    if not isinstance(operation, AlterField) or not _follows(
+        operation, app_label, history, operation.field, renamed
+    ):
+        return operation
+    old = history.field((app_label, operation.model_name_lower), operation.name)
+    field = pointed_at(operation.field, old)
+    return AlterField(operation.model_name, operation.name, field)
 
 
 def _unstageable(judged: Iterable[Rule]) -> Rule | None:

@@ -49,6 +49,7 @@ from syzygy.operations import (
 
 def tidy(changes: Changes, state: ProjectState) -> None:
     """Order the operations of each migration; ``state`` is the one before them all."""
+    _add_new_names(changes, state)
     for label, migrations in changes.items():
         gone = {
             (label, operation.name_lower)
@@ -66,6 +67,17 @@ def tidy(changes: Changes, state: ProjectState) -> None:
             vars(migration)["operations"] = _ordered(
                 operations, migration.app_label, state
             )
+
+
+def _add_new_names(changes: Changes, state: ProjectState) -> None:
+    """Have renamed models known by their new names, too, as later migrations do."""
+    for label, migrations in changes.items():
+        for migration in migrations:
+            for each in migration.operations:
+                if isinstance(each, RenameModel):
+                    old = state.models.get((label, each.old_name_lower))
+                    if old is not None:
+                        state.models.setdefault((label, each.new_name_lower), old)
 
 
 def _placed(
