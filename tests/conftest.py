@@ -10,6 +10,8 @@ from tests import settings
 from tests.properties import examples
 from tests.services import UNDER_TEST, explain_missing, in_ci, require_service
 
+pytest_plugins = ["tests.measuring"]
+
 # DJANGO_SETTINGS_MODULE would be imported before this file, while the package "tests"
 # is on no path (see tox.ini), and processes that the tests start would inherit it.
 django_settings.configure(

@@ -39,8 +39,9 @@ How it measures:
   difference of two processes that do nothing else (``imports.py``).
 - All variants share the directory, the database, the environment and the interpreter's
   options. Byte code is compiled before the first round and kept in a directory of the
-  benchmark's own; the first run of each variant is thrown away, but its output is
-  checked: a command that finds something to complain about measures something else.
+  benchmark's own, or the one that ``BENCH_BYTE_CODE`` names; the first run of each
+  variant is thrown away, but its output is checked: a command that finds something to
+  complain about measures something else.
 - Rounds go on until the standard error of each median is a fifth of the target's
   distance from 1, or the time for the measurement (``--seconds``) is over. In the
   verdict, "?" marks a median less than two standard errors from the target, or on the
@@ -305,7 +306,9 @@ class Project:
             if name == "PYTHONPATH"
             or not name.startswith(("PYTHON", "COV_", "COVERAGE_", "DJANGO_"))
         }
-        self.environment["PYTHONPYCACHEPREFIX"] = str(directory / "byte-code")
+        self.environment["PYTHONPYCACHEPREFIX"] = os.environ.get(
+            "BENCH_BYTE_CODE", str(directory / "byte-code")
+        )
         arguments = [f"--migrations={migrations}", f"--apps={self.apps}"]
         self._prepare(str(HERE / "project.py"), str(directory), *arguments)
         self._prepare("-m", "compileall", "-q", str(directory))

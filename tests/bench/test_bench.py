@@ -19,6 +19,17 @@ LINTER = "django_migration_linter"
 SIZE = ("--migrations=60", "--apps=3", "--pending=8", "--newest=20")
 
 
+@pytest.fixture(autouse=True)
+def bytecode(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Compile Django once for all the benchmarks."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    monkeypatch.setenv("BENCH_BYTE_CODE", str(folder / "bytecode"))
+
+
 def write_project(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, BENCH / "project.py", directory, *arguments],

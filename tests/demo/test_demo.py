@@ -23,8 +23,10 @@ def bytecode(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Compile Django once for all the tests, where it came without bytecode."""
-    prefix = tmp_path_factory.getbasetemp() / "bytecode"
-    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(prefix))
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(folder / "bytecode"))
 
 
 @pytest.fixture

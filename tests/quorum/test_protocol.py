@@ -225,6 +225,7 @@ def test_all_come(size: int, gap: float) -> None:
     assert len(world.applications) == 1
 
 
+@pytest.mark.unmeasured
 def test_fifty_parties_elect_one_of_them() -> None:
     for seed in range(examples(200)):
         sims = elect(World(), 50, seed)

@@ -17,16 +17,9 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compile Wagtail once for all the processes."""
+def wagtail() -> None:
     if find_spec("wagtail") is None:
         pytest.skip('Only "tox run -e realworld" installs Wagtail.')
-    folder = tmp_path_factory.getbasetemp()
-    if WORKER != "main":
-        folder = folder.parent
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPYCACHEPREFIX", str(folder / "bytecode"))
-        yield
 
 
 def _database(name: str) -> Any:
