@@ -40,6 +40,19 @@ HOOK = 'm.RunPython(lambda *args: __import__("hooks").run(*args), m.RunPython.no
 RENAME = 'm.RenameField("post", "body", "text")'
 
 
+# What the commands of this app import of it, whatever the settings say. Whether they
+# import it at all is seen in new interpreters.
+OURS = (
+    "syzygy.audit.engine",
+    "syzygy.generation.generate",
+    "syzygy.management.coordination",
+    "syzygy.management.generation",
+    "syzygy.management.rehearsal_report",
+    "syzygy.management.stager",
+    "syzygy.rehearsal.run",
+)
+
+
 @dataclass(frozen=True)
 class Source:
     """A migration module; it depends on the one before it unless told otherwise."""
@@ -272,6 +285,7 @@ class ManageServer:
         self._command = command or (
             str(Path(__file__).with_name("manage_server.py")),
             f"django.db.backends.{SERVICES[UNDER_TEST].engine}.base",
+            *OURS,
         )
         self._variables = dict(environment() if variables is None else variables)
         if variables is None:

@@ -63,17 +63,25 @@ def past(sites: Sites) -> Site:
 
 
 @pytest.fixture(scope="session")
-def previous(sites: Sites, past: Site) -> Site:
-    """Return a site at Wagtail 7.0, with content; the tests make copies or look."""
+def empty(sites: Sites, past: Site) -> Site:
+    """Return a site at Wagtail 7.0, without content; the tests make copies of it."""
     site = sites.new(like=past)
+    site.travel(WAGTAIL_7_0)
+    return site
+
+
+@pytest.fixture(scope="session")
+def previous(sites: Sites, empty: Site) -> Site:
+    """Return a site at Wagtail 7.0, with content; the tests make copies or look."""
+    site = sites.new(like=empty)
     site.travel(WAGTAIL_7_0, "fill")
     return site
 
 
 @pytest.fixture(scope="session")
-def plain(sites: Sites, past: Site) -> Site:
+def plain(sites: Sites, empty: Site) -> Site:
     """Return a site that Django without Syzygy has brought to the present."""
-    site = sites.new(like=past)
+    site = sites.new(like=empty)
     site.configure('INSTALLED_APPS.remove("syzygy")')
     modules = site.imported("migrate", "--verbosity=0")
     assert not [name for name in modules if name.startswith("syzygy.management")]
