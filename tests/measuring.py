@@ -65,7 +65,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     module = sys.modules.get("coverage")
-    coverage = module and module.Coverage.current()
+    coverage: Coverage | None = module.Coverage.current() if module else None
     if coverage is None:
         return (yield)
     if item.get_closest_marker("unmeasured"):
