@@ -6,7 +6,7 @@ types are compared by what Django's ``get_internal_type()`` calls them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from math import inf
 from typing import Any, TypeAlias
@@ -73,6 +73,10 @@ _JUDGED_ELSEWHERE = {
     "primary_key",
     "unique",
 }
+
+
+# Those that tell how much a column holds.
+_RANGES = ("max_digits", "max_length")
 
 
 def alteration_rules(
@@ -261,6 +265,24 @@ def _compare_ranges(
 
 def column_values(field: AnyField) -> tuple[Any, ...]:
     """The kind of a column and the least and the greatest of what it can hold."""
+    kind, low, high = _django_values(field)
+    if own := _own_type(field):
+        # What it is based on, and its arguments, tell only part of what that returns.
+        kind = (kind, own, _arguments(field, _RANGES))
+    return kind, low, high
+
+
+def _own_type(field: AnyField) -> tuple[object, ...]:
+    """The methods by which somebody else's class says what type its column has."""
+    methods = [getattr(type(field), name) for name in ("db_type", "db_parameters")]
+    return tuple(
+        method
+        for method in methods
+        if not str(getattr(method, "__module__", "")).startswith("django.")
+    )
+
+
+def _django_values(field: AnyField) -> tuple[Any, ...]:
     internal_type = field.get_internal_type()
     if bounds := _INTEGERS.get(internal_type):
         return ("integer", *bounds)
@@ -278,10 +300,10 @@ def column_values(field: AnyField) -> tuple[Any, ...]:
     return ((internal_type, _arguments(field)), 0, 0)
 
 
-def _arguments(field: AnyField) -> str:
+def _arguments(field: AnyField, known: Iterable[str] = ()) -> str:
     """What a field that Django doesn't know tells the database about its type."""
     _, _, args, kwargs = field.deconstruct()
-    ignored = _JUDGED_ELSEWHERE.union(field.non_db_attrs)
+    ignored = _JUDGED_ELSEWHERE.union(field.non_db_attrs, known)
     kwargs = {k: v for k, v in kwargs.items() if k not in ignored}
     return repr((args, sorted(kwargs.items())))
 

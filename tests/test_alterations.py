@@ -720,6 +720,28 @@ class Colour(CharField):  # type: ignore[type-arg]
         return name, path, args, {**kwargs, "palette": self.palette}
 
 
+class Choice(CharField):  # type: ignore[type-arg]
+    """Text that the database has as something else."""
+
+    def __init__(self, *arguments: Any, values: str = "", **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.values = values
+
+    def db_type(self, connection: Any) -> str:
+        return f"enum({self.values})"
+
+    def deconstruct(self) -> Any:
+        name, path, args, kwargs = super().deconstruct()
+        return name, path, args, {**kwargs, "values": self.values}
+
+
+class Parameters(TextField):  # type: ignore[type-arg]
+    """The same by another way."""
+
+    def db_parameters(self, connection: Any) -> Any:
+        return {"type": "varchar(7)", "check": None}
+
+
 @there_and_back(
     ("same", "state-only", "state-only", Point(), Point()),
     ("argument", "change-type", "change-type", Point(), Point(srid=1)),
@@ -742,6 +764,29 @@ class Colour(CharField):  # type: ignore[type-arg]
         "state-only",
         Colour(max_length=7),
         Colour(max_length=7, palette="web"),
+    ),
+    ("no text", "change-type", "change-type", char(7), Choice(max_length=7)),
+    ("no text either", "change-type", "change-type", TextField(), Parameters()),
+    (
+        "no text, argument",
+        "change-type",
+        "change-type",
+        Choice(max_length=7),
+        Choice(max_length=7, values="a"),
+    ),
+    (
+        "no text, help",
+        "state-only",
+        "state-only",
+        Choice(max_length=7),
+        Choice(max_length=7, help_text="a"),
+    ),
+    (
+        "no text, longer",
+        "widen-type",
+        "narrow-type",
+        Choice(max_length=7),
+        Choice(max_length=9),
     ),
     (
         "based on text, longer",
