@@ -359,8 +359,12 @@ def test_a_command_that_migrates_several_databases(blog: Project) -> None:
     override(blog, "ops", SEVERAL)
     override(blog, "glue", GLUE)
     blog.installed = ["glue", "ops", "syzygy", "blog"]
-    blog.call("migrate", "--pre-deploy")
+    out = blog.call("migrate", "--plan")
+    out += blog.call("migrate", "--pre-deploy")
     assert blog.applied("default") == blog.applied("other") == PRE
+    for alias in ("default", "other"):
+        for title in ("Stages", "--pre-deploy"):
+            assert out.count(f'{title} (database "{alias}"):') == 1
 
 
 def test_a_command_that_goes_on_after_a_nested_one(blog: Project) -> None:

@@ -25,7 +25,7 @@ from syzygy.exceptions import AmbiguousPlan, AmbiguousStage
 from syzygy.graph import MigrationKey
 from syzygy.history import History
 from syzygy.inspection import Inspection
-from syzygy.management.report import StageReport
+from syzygy.management.report import PlanReport, StageReport
 from syzygy.management.stager import PlanStager
 from syzygy.plan import get_migration_stage
 from syzygy.stages import Decision, Policy, Source
@@ -1006,7 +1006,7 @@ def test_undoing_what_predates_adoption_goes_along_if_it_must(tmp_path: Path) ->
     ).record("a.0002 b.0002")
     with project.installed(tmp_path, MIGRATION_STAGES_BASELINE={"b": "0002"}):
         report = StageReport(OutputWrapper(out := StringIO()), no_style())
-        report.steps = project.stage("a.0001")
+        report.plans["default"] = PlanReport(project.stage("a.0001"))
         report.write_postponed()
     assert out.getvalue().splitlines() == [
         "Brought forward:",

@@ -9,7 +9,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from syzygy.checks import knowing
 from syzygy.management.coordination import Coordinator
-from syzygy.management.report import StageReport
+from syzygy.management.report import PlanReport, StageReport
 
 if TYPE_CHECKING:
     from syzygy.staging import Plan
@@ -69,7 +69,8 @@ class Planning:
             with knowing(stager.ambiguous, executor.connection.alias):
                 self._check()
         if self._pre_deploy:
-            steps = self._report.steps = stager.stage()
+            steps = stager.stage()
+            self._report.plans[executor.connection.alias] = PlanReport(steps)
             heed_audit(stager, executor.connection, self._options, self._warn)
             return [
                 (step.migration, step.backward)
@@ -77,7 +78,9 @@ class Planning:
                 if not step.is_postponed
             ]
         if self._explain:
-            self._report.decisions, self._report.plan = stager.decisions, plan
+            self._report.plans[executor.connection.alias] = PlanReport(
+                plan=plan, decisions=stager.decisions
+            )
         return plan
 
     def _has_to_be_clear(self, plan: Plan) -> bool:

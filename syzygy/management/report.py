@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.core.management.base import OutputWrapper
 from django.core.management.color import Style
@@ -22,54 +22,71 @@ if TYPE_CHECKING:
 _INDENT = " " * 6
 
 
+class PlanReport(NamedTuple):
+    """What is known of a plan: the steps of a staged one, or decisions alone."""
+
+    steps: Sequence[Step] = ()
+    plan: Plan = []
+    decisions: Mapping[MigrationKey, Decision | AmbiguousStage] = {}
+
+
 class StageReport:
-    """Writes what is known of a plan: the steps of a staged one, or decisions alone."""
+    """Writes what is known of plans, by the alias of the database of each.
+
+    There is one plan, unless the command migrates several databases.
+    """
 
     def __init__(self, stdout: OutputWrapper, style: Style) -> None:
-        self.steps: Sequence[Step] = ()
-        self.plan: Plan = []
-        self.decisions: Mapping[MigrationKey, Decision | AmbiguousStage] = {}
+        self.plans: dict[str, PlanReport] = {}
         self._stdout = stdout
         self._style = style
 
     def write_stages(self) -> None:
         """Write the stage of each migration that would be applied now, and why."""
-        rows = [
-            (str(step.migration), _label(step.stage), step.reason)
-            for step in self.steps
-            if not step.is_postponed
-        ]
-        rows += [
-            _row(
-                migration, backward, self.decisions[migration.app_label, migration.name]
-            )
-            for migration, backward in self.plan
-        ]
-        self._write_rows("Stages:", rows)
+        for alias, (steps, plan, decisions) in self.plans.items():
+            rows = [
+                (str(step.migration), _label(step.stage), step.reason)
+                for step in steps
+                if not step.is_postponed
+            ]
+            rows += [
+                _row(
+                    migration, backward, decisions[migration.app_label, migration.name]
+                )
+                for migration, backward in plan
+            ]
+            self._write_rows("Stages", alias, rows)
 
     def write_postponed(self) -> None:
         """Write what is brought forward or postponed, and because of what."""
-        self._write_rows(
-            "Brought forward:",
-            [
-                (str(step.migration), _label(step.stage), _why_brought_forward(step))
-                for step in self.steps
-                if step.is_brought_forward
-            ],
-        )
-        self._write_rows(
-            'Postponed until after the rollout, for a "migrate" without --pre-deploy:',
-            [
-                (str(step.migration), _label(step.stage), _why_postponed(step))
-                for step in self.steps
-                if step.is_postponed
-            ],
-        )
+        for alias, (steps, _, _) in self.plans.items():
+            self._write_rows(
+                "Brought forward",
+                alias,
+                [
+                    (str(step.migration), _label(step.stage), _why_forward(step))
+                    for step in steps
+                    if step.is_brought_forward
+                ],
+            )
+            self._write_rows(
+                "Postponed until after the rollout, for a "
+                '"migrate" without --pre-deploy',
+                alias,
+                [
+                    (str(step.migration), _label(step.stage), _why_postponed(step))
+                    for step in steps
+                    if step.is_postponed
+                ],
+            )
 
-    def _write_rows(self, title: str, rows: Sequence[tuple[str, str, str]]) -> None:
+    def _write_rows(
+        self, title: str, alias: str, rows: Sequence[tuple[str, str, str]]
+    ) -> None:
         if not rows:
             return
-        self._stdout.write(self._style.MIGRATE_HEADING(title))
+        where = f' (database "{alias}")' if len(self.plans) > 1 else ""
+        self._stdout.write(self._style.MIGRATE_HEADING(f"{title}{where}:"))
         width = max(len(name) for name, _, _ in rows)
         lines = [f"  {name:{width}}  {stage:11}  {why}" for name, stage, why in rows]
         columns = self._columns()
@@ -100,7 +117,7 @@ class StageReport:
         return shutil.get_terminal_size().columns if self._stdout.isatty() else None
 
 
-def _why_brought_forward(step: Step) -> str:
+def _why_forward(step: Step) -> str:
     if step.is_pinned:
         why = "it touches only what this plan creates"
     elif step.decision.is_defined:
