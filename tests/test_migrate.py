@@ -1135,6 +1135,16 @@ def test_nothing_is_left_behind_by_a_migration_that_fails(
     assert executor_in_use() is MigrationExecutor
 
 
+def test_what_fails_says_nothing_of_what_was_to_come(project: Project) -> None:
+    """Least of all that it was brought forward."""
+    hooked(project, "def run(apps, editor):\n    1 / 0\n")
+    project.migrations("blog", {"0004_more": source(ADD_MORE)})
+    result = project.manage("migrate", "--pre-deploy")
+    assert result.returncode == 1
+    assert "ZeroDivisionError" in result.stderr
+    assert result.stdout.endswith("Applying blog.0002_hook...")
+
+
 def test_nothing_is_left_behind_by_a_receiver_that_fails(blog: Project) -> None:
     def fail(**kwargs: Any) -> None:
         raise ZeroDivisionError

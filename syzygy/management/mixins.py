@@ -109,11 +109,13 @@ class MigrateMixin(BaseCommand):
                 with staging(planning.stage), telling(say), asking:
                     output = super().handle(*args, **options)
         finally:
+            # With --check, too, which ends the process.
             if options.get("plan"):
                 report.write_stages()
-            if options.get("plan") or self._applies(options):
                 report.write_postponed()
-
+        # A plan that failed midway is made anew by whoever goes on.
+        if self._applies(options) and not options.get("plan"):
+            report.write_postponed()
         if options.get("pre_deploy") and not planning.has_plan:
             raise CommandError(
                 f'The command "{type(self).__module__}" makes no plan as Django\'s '
