@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -190,7 +189,7 @@ def _commands(arguments: Iterable[str], options: str) -> str:
 
 def on_database(alias: str) -> str:
     """The option of a command that is about a database, nothing for the usual one."""
-    return "" if alias == DEFAULT_DB_ALIAS else f" --database {shlex.quote(alias)}"
+    return "" if alias == DEFAULT_DB_ALIAS else f" --database {_quoted(alias)}"
 
 
 def _before(migration: Migration) -> str:
@@ -209,4 +208,11 @@ def target(app_label: str, name: str) -> str:
 
     The file of one may be named as people name copies.
     """
-    return f"{app_label} {shlex.quote(name)}"
+    return f"{app_label} {_quoted(name)}"
+
+
+def _quoted(text: str) -> str:
+    # Not imported at the top: a server that starts has nothing to tell.
+    from shlex import quote
+
+    return quote(text)
