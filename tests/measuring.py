@@ -3,7 +3,7 @@
 To measure takes a test two thirds longer, so it stops where more of the same comes:
 
 - after the first examples of a property,
-- for most of the many cases in the modules that are named here,
+- for every other one of the many cases in the modules that are named here,
 - on another database than SQLite for what is tested, and measured, with SQLite, too,
 - for tests that are marked as "unmeasured".
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Examples of a property
 FEW = 20
 # One in so many cases
-STEP = 4
+STEP = 2
 CASES = (
     "test_makemigrations_rolling.py",
     "test_rehearsal_docs.py",
@@ -41,8 +41,6 @@ ON_SQLITE = (
     "test_rehearse.py",
     "test_testing.py",
 )
-# MariaDB needs nothing of its own for these.
-NOT_ON_MARIADB = ("test_rehearsal_odd.py", "test_rehearsal_rows.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,9 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         seen[file, name] += 1
         if file in CASES:
             is_measured = number % STEP == 0
-        elif (UNDER_TEST != "sqlite" and file in ON_SQLITE) or (
-            UNDER_TEST == "mariadb" and file in NOT_ON_MARIADB
-        ):
+        elif UNDER_TEST != "sqlite" and file in ON_SQLITE:
             # It may be for this database alone.
             is_measured = item.get_closest_marker("skipif") is not None
         else:
