@@ -10,11 +10,13 @@ import pytest
 from django.db import models
 from django.db.migrations import (
     AddIndex,
+    AlterOrderWithRespectTo,
     AlterUniqueTogether,
     CreateModel,
     DeleteModel,
     Migration,
     RemoveConstraint,
+    RemoveField,
     RemoveIndex,
     RenameField,
     RenameModel,
@@ -625,6 +627,30 @@ def test_the_order_with_respect_to_a_renamed_field_goes() -> None:
         assert list(copied(now).apps.get_models())
     assert not drift(now, after)
     assert [planned_stage(each) for each in migrations] == [*Stage]
+
+
+def test_the_order_is_with_respect_to_another_field_than_the_renamed_one() -> None:
+    before = state(
+        [
+            AUTHOR,
+            post({"order_with_respect_to": "a"}, a=to("author"), c=to("author")),
+        ]
+    )
+    b = to("author", db_column="a_id")
+    after = state([AUTHOR, post({"order_with_respect_to": "c"}, b=b, c=to("author"))])
+    changed = in_steps(before, after)
+    assert isinstance(changed[-1], AlterOrderWithRespectTo)
+
+
+@pytest.mark.parametrize("is_proxy", [True, False])
+def test_an_ordered_model_goes_after_what_its_order_needs(is_proxy: bool) -> None:
+    """That is of another app, so the field to it goes in a migration before."""
+    ordered = table("A", {"order_with_respect_to": "f"}, f=fk("shop.x"))
+    x = proxy("X", "blog.a") if is_proxy else table("X", f=fk("blog.a"))
+    kinds = [type(each) for each in in_steps(of_two_apps([ordered], [x]), state([]))]
+    freed = kinds.index(AlterOrderWithRespectTo)
+    assert kinds[freed + 1] is RemoveField
+    assert kinds.count(DeleteModel) == 2
 
 
 # What models without a table of their own need

@@ -241,7 +241,8 @@ def _ordered(
 ) -> list[Operation]:
     """Keep the order with respect to a field that is renamed, and keeps its column.
 
-    Django says so after it is renamed, and can't render the state in between.
+    Django says so after it is renamed, and can't render the state in between. If the
+    order is with respect to another field from now on, it says that alone.
     """
     for rename in [each for each in operations if isinstance(each, RenameField)]:
         name = rename.model_name_lower
@@ -251,14 +252,12 @@ def _ordered(
             and model.options.get("order_with_respect_to") == rename.old_name
             and _keeps_column(rename, model, operations)
         ):
-            following = [each for each in operations if orders_by(each, rename)]
-            if following:
-                free = AlterOrderWithRespectTo(name, None)
-                in_state = [free, rename, *following]
-                operations = [each for each in operations if each not in following]
-                operations[operations.index(rename)] = SeparateDatabaseAndState(
-                    state_operations=in_state
-                )
+            free = AlterOrderWithRespectTo(name, None)
+            kept = AlterOrderWithRespectTo(name, rename.new_name)
+            operations = [each for each in operations if not orders_by(each, rename)]
+            operations[operations.index(rename)] = SeparateDatabaseAndState(
+                state_operations=[free, rename, kept]
+            )
     return operations
 
 
@@ -391,11 +390,13 @@ def _freed(
 
 
 def _covering(model: ModelState, name: str) -> list[Operation]:
-    """What drops the indexes and constraints of a model that a field is part of."""
+    """What drops the order, indexes and constraints of a model that need a field."""
     key, options = model.name_lower, model.options
     found: list[Operation] = []
     if any(name in names for names in unique_together(options)):
         found.append(AlterUniqueTogether(key, set()))
+    if options.get("order_with_respect_to") == name:
+        found.append(AlterOrderWithRespectTo(key, None))
     for each in options.get("indexes", ()):
         plain = {field for field, _ in each.fields_orders}
         if name in plain | constraint_fields(each):
@@ -412,6 +413,8 @@ def _dropped(operation: Any) -> tuple[Any, ...]:
     """What an operation drops, in a form to compare."""
     if isinstance(operation, AlterUniqueTogether):
         return "unique_together", operation.name_lower
+    if isinstance(operation, AlterOrderWithRespectTo):
+        return "order_with_respect_to", operation.name_lower
     if isinstance(operation, RemoveIndex | RemoveConstraint):
         return type(operation), operation.model_name_lower, operation.name
     return ()
