@@ -31,6 +31,16 @@ class RelaxField(operations.AlterField):
     # What the files that are written import it from.
     __module__ = "syzygy.operations"
 
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        """Django's, with a copy of the field.
+
+        If what it refers to is renamed, Django changes it in place, and it would refer
+        to that by the new name before that is so, once this is undone.
+        """
+        super().state_forwards(app_label, state)
+        fields = state.models[app_label, self.model_name_lower].fields
+        fields[self.name] = fields[self.name].clone()
+
     def database_forwards(
         self,
         app_label: str,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from django.db import models
+from django.db import connection, models
 from django.db.migrations import (
     AddIndex,
     AlterOrderWithRespectTo,
@@ -936,6 +936,30 @@ def test_constraints_follow_the_fields_of_their_own_model() -> None:
         migrations = generated(first, state(after))
         run(first, migrations)
         undo(first, migrations)
+    finally:
+        undo(state([]), start)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_field_is_renamed_that_a_relaxed_one_names() -> None:
+    """Django changes the state's field in place, and the operation would have that."""
+
+    def models_with(name: str, pinned: Any, **relaxed: Any) -> ProjectState:
+        slug = number(unique=True, **pinned)
+        return state([post(**{name: slug}), table("Note", p=fk("post", **relaxed))])
+
+    before = models_with("slug", {}, to_field="slug")
+    after = models_with("key", {"db_column": "slug"}, to_field="key", null=True)
+    start = generated(state([]), before)
+    first = run(state([]), start)
+    try:
+        [migration] = generated(first, after)
+        assert not drift(applied(first, [migration]), after)
+        run(first, [migration])
+        now = copied(first)
+        assert now.apps  # "migrate" renders it as well.
+        with connection.schema_editor() as editor:
+            migration.unapply(now, editor)
     finally:
         undo(state([]), start)
 
