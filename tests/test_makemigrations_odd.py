@@ -642,6 +642,14 @@ def test_the_order_is_with_respect_to_another_field_than_the_renamed_one() -> No
     assert isinstance(changed[-1], AlterOrderWithRespectTo)
 
 
+def test_a_model_goes_whole_with_a_proxy_that_it_refers_to() -> None:
+    """The proxy goes last, so that nothing has to be taken apart."""
+    book = table("Book", a=to("author"), b=to("x"), c=to("author"))
+    before = state([AUTHOR, proxy("X", "blog.author"), book])
+    kinds = [type(each) for each in in_steps(before, state([AUTHOR]))]
+    assert kinds == [*[RelaxField] * 3, DeleteModel, DeleteModel]
+
+
 @pytest.mark.parametrize("is_proxy", [True, False])
 def test_an_ordered_model_goes_after_what_its_order_needs(is_proxy: bool) -> None:
     """That is of another app, so the field to it goes in a migration before."""
@@ -957,7 +965,7 @@ def test_a_field_is_renamed_that_a_relaxed_one_names() -> None:
         assert not drift(applied(first, [migration]), after)
         run(first, [migration])
         now = copied(first)
-        assert now.apps  # "migrate" renders it as well.
+        assert now.apps is not None  # "migrate" renders it as well.
         with connection.schema_editor() as editor:
             migration.unapply(now, editor)
     finally:

@@ -17,7 +17,6 @@ from django.db.migrations import (
     AlterUniqueTogether,
     CreateModel,
     DeleteModel,
-    Migration,
     RemoveConstraint,
     RemoveField,
     RemoveIndex,
@@ -58,9 +57,9 @@ def tidy(changes: Changes, state: ProjectState) -> None:
             if isinstance(operation, DeleteModel)
         }
         for migration in migrations:
-            operations = _without_parts(migration, state)
+            operations = _proxies_last([*migration.operations], label, state)
+            operations = _without_parts(operations, label, state)
             operations = _freed(operations, label, gone, state)
-            operations = _proxies_last(operations, migration.app_label, state)
             operations = _placed(operations, migration.app_label, state)
             operations = _kept(operations, migration.app_label, state)
             operations = _unique_still(operations, migration.app_label, state)
@@ -330,21 +329,20 @@ def _proxies_last(
     return placed
 
 
-def _without_parts(migration: Migration, state: ProjectState) -> list[Operation]:
+def _without_parts(
+    operations: list[Operation], label: str, state: ProjectState
+) -> list[Operation]:
     """Leave out what takes a model apart before it is deleted, where nothing needs it.
 
     Django leaves it out unless something else comes between. A model that is ordered
     with respect to another can't lose the relation.
     """
-    label = migration.app_label
     deleted: list[ModelKey] = [
-        (label, each.name_lower)
-        for each in migration.operations
-        if isinstance(each, DeleteModel)
+        (label, each.name_lower) for each in operations if isinstance(each, DeleteModel)
     ]
     return [
         operation
-        for operation in migration.operations
+        for operation in operations
         if not _is_part(operation, label, deleted, state)
     ]
 
