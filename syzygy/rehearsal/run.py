@@ -32,6 +32,7 @@ from syzygy.rehearsal.findings import (
 )
 from syzygy.rehearsal.isolation import isolated
 from syzygy.rehearsal.releases import NEW, OLD, Release, changed_models
+from syzygy.rehearsal.renaming import renaming_in_copies
 from syzygy.rehearsal.scope import models_to_probe
 from syzygy.rehearsal.scratch import ScratchError, scratch_database
 from syzygy.rehearsal.standins import SchemaError, make, models_with_table
@@ -91,7 +92,11 @@ def rehearse(
     :class:`~syzygy.management.stager.PlanStager` raises for what can't be staged.
     """
     applied = _applied(options)
-    with scratch_database(options.alias, keep=options.keepdb) as connection, isolated():
+    with (
+        scratch_database(options.alias, keep=options.keepdb) as connection,
+        isolated(),
+        renaming_in_copies(),
+    ):
         return _Run(options, connection, applied, progress).result()
 
 

@@ -21,6 +21,7 @@ from django.db.migrations import (
     DeleteModel,
     RemoveConstraint,
     RemoveField,
+    RenameField,
     RenameModel,
     RunPython,
     RunSQL,
@@ -28,6 +29,7 @@ from django.db.migrations import (
 )
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.migrations.state import ProjectState
 from django.db.models.functions import Lower, Mod
 from django.db.models.lookups import Exact
 
@@ -724,3 +726,53 @@ def test_attempts_that_fail_leave_nothing() -> None:
         Action.DELETE,
     ]
     assert count() == 0
+
+
+# Fields that others name
+
+
+COUNTRY = model("Country", code=text(unique=True, db_column="code"))
+CITY = model("City", country=to("Country", to_field="code"))
+PAIR = model(
+    "Pair",
+    pk=models.CompositePrimaryKey("left", "right"),
+    left=models.IntegerField(db_column="left"),
+    right=models.IntegerField(),
+)
+
+
+@pytest.mark.parametrize("replay", [False, True])
+@pytest.mark.parametrize(
+    ("before", "renamed"),
+    [
+        ([COUNTRY, CITY], RenameField("country", "code", "iso")),
+        ([PAIR], RenameField("pair", "left", "first")),
+    ],
+    ids=["a foreign key", "a composite key"],
+)
+def test_a_field_that_another_one_names_is_renamed(
+    project: Project, before: list[Operation], renamed: RenameField, replay: bool
+) -> None:
+    """Django renames it in what belongs to operations, which come again."""
+    model_name = renamed.model_name
+    later = AddField(model_name, "more", text(null=True))
+    steps = (
+        pre(later),
+        auto(renamed),
+        auto(AddField(model_name, "last", text(null=True))),
+    )
+    told = Told(rehearsed(project, before, *steps, replay=replay, all_models=True))
+    told.no_breaks()
+
+
+def test_a_column_that_a_foreign_key_refers_to_is_renamed(project: Project) -> None:
+    country = model("Country", code=text(unique=True))
+    renamed = RenameField("country", "code", "iso")
+    told = Told(rehearsed(project, [country, CITY], pre(renamed)))
+    assert "rename-column" in codes(told.rehearsal.findings)
+
+
+def test_states_rename_fields_as_ever_after_a_rehearsal(project: Project) -> None:
+    rename_field = ProjectState.rename_field
+    rehearsed(project, [COUNTRY, CITY], pre(RenameField("country", "code", "iso")))
+    assert ProjectState.rename_field is rename_field
