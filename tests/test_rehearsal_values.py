@@ -15,7 +15,7 @@ from django.db import connection, models
 from django.test import override_settings
 
 from syzygy.rehearsal import values
-from syzygy.rehearsal.field_values import fits
+from syzygy.rehearsal.field_values import code, fits
 from syzygy.rehearsal.values import (
     Unprobable,
     how_to_teach,
@@ -412,3 +412,14 @@ def test_registering_takes_no_time() -> None:
         "assert not [name for name in sys.modules if name.startswith('django')]"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("length", [1, 2, 9, 2_000])
+def test_codes_are_as_many_as_can_be_and_have_a_letter_each(length: int) -> None:
+    number = min(26 * 36 ** (length - 1), 2_000)
+    made = [code(each, length) for each in range(number)]
+    assert len(set(made)) == number
+    assert all(len(each) <= length for each in made)
+    assert all(each != each.swapcase() for each in made)
+    # They start again.
+    assert code(26 * 36 ** (length - 1), length) == made[0]

@@ -31,7 +31,8 @@ _Make = Callable[[Any, int, BaseDatabaseWrapper], Any]
 # likely to have, and still an index entry.
 LONG = 2_000
 
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_DIGITS = f"0123456789{_LETTERS}"
 _DAYS = 700_000
 
 
@@ -66,10 +67,14 @@ def choices(field: Any) -> list[Any]:
 
 
 def code(number: int, length: int) -> str:
-    """The number in at most so many letters and digits; it starts again if they end."""
-    digits = ""
-    number %= len(_DIGITS) ** length
-    while number or not digits:
+    """The number in at most so many letters and digits; it starts again if they end.
+
+    There is a letter in it, for what looks alike but for the case of letters.
+    """
+    number %= len(_LETTERS) * len(_DIGITS) ** (length - 1)
+    number, last = divmod(number, len(_LETTERS))
+    digits = _LETTERS[last]
+    while number:
         number, digit = divmod(number, len(_DIGITS))
         digits = _DIGITS[digit] + digits
     return digits
