@@ -156,15 +156,9 @@ def _look(
         release.heirs,
         release.after_code,
     )
-    if subject.predates_adoption:
-        skip(
-            subject.migration,
-            history,
-            release.migrations if release.is_baseline_new else (),
-        )
-        return audited
-    if subject.is_faked:
-        skip(subject.migration, history)
+    if subject.predates_adoption or subject.is_faked:
+        is_new = release.is_baseline_new and not subject.is_faked
+        skip(subject.migration, history, release.migrations if is_new else ())
         return audited
     label = subject.migration.app_label
     for position, operation in enumerate(subject.migration.operations):

@@ -9,11 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from django.db.migrations.state import ModelState
+from django.db.migrations import (
+    AddConstraint,
+    AddIndex,
+    AlterOrderWithRespectTo,
+    RemoveConstraint,
+    RemoveIndex,
+    RenameField,
+    RenameModel,
+)
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ModelState, ProjectState
 from django.db.models import ForeignKey, Q, Value
 from django.db.models.constants import LOOKUP_SEP
 
 from syzygy.alterations import is_a, is_generated
+from syzygy.constraints import unique_together
 from syzygy.history import AnyField
 
 # The new names of a model's fields by the old ones.
@@ -110,3 +121,64 @@ def _renamed(reference: str, names: Names) -> str:
     sign = reference[: -len(plain)] if plain else ""
     name, separator, rest = plain.partition(LOOKUP_SEP)
     return f"{sign}{names.get(name, name)}{separator}{rest}"
+
+
+# What is done beside renaming fields
+
+
+def old_models(
+    operations: list[Operation], app_label: str, state: ProjectState
+) -> dict[str, ModelState]:
+    """The models with fields that are renamed as they were, by their new names."""
+    models = {
+        each.new_name_lower: each.old_name_lower
+        for each in operations
+        if isinstance(each, RenameModel)
+    }
+    names = [
+        each.model_name_lower for each in operations if isinstance(each, RenameField)
+    ]
+    return {name: state.models[app_label, models.get(name, name)] for name in names}
+
+
+def unique_by_new_names(model: ModelState, names: Names) -> set[tuple[str, ...]]:
+    """What a model was unique together in, by the new names of the fields."""
+    return {
+        tuple(names.get(field, field) for field in each)
+        for each in unique_together(model.options)
+    }
+
+
+def new_names(renames: list[RenameField], name: str, model: ModelState) -> Names:
+    """The new names of that model's fields, and of the columns of foreign keys."""
+    own = [each for each in renames if each.model_name_lower == name]
+    return with_columns(model, {each.old_name: each.new_name for each in own})
+
+
+def orders_by(operation: Any, rename: RenameField) -> bool:
+    """Whether the operation orders a model with respect to its renamed field."""
+    return (
+        isinstance(operation, AlterOrderWithRespectTo)
+        and operation.name_lower == rename.model_name_lower
+        and operation.order_with_respect_to == rename.new_name
+    )
+
+
+def is_opposite(dropping: Any, adding: Any) -> bool:
+    """Whether operations drop an index or a constraint and add one of its name."""
+    if isinstance(dropping, RemoveIndex):
+        kind: Any = AddIndex
+    elif isinstance(dropping, RemoveConstraint):
+        kind = AddConstraint
+    else:
+        return False
+    return (
+        isinstance(adding, kind)
+        and adding.model_name_lower == dropping.model_name_lower
+        and item_of(adding).name == dropping.name
+    )
+
+
+def item_of(operation: Any) -> Any:
+    """The index or the constraint that an operation adds."""
+    return operation.index if isinstance(operation, AddIndex) else operation.constraint

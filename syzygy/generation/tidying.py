@@ -32,8 +32,13 @@ from syzygy.generation.keys import referred_models
 from syzygy.generation.options import has_renamed
 from syzygy.generation.renamed_fields import (
     Names,
+    is_opposite,
     is_unchanged,
-    with_columns,
+    item_of,
+    new_names,
+    old_models,
+    orders_by,
+    unique_by_new_names,
     with_new_names,
 )
 from syzygy.generation.states import Changes
@@ -172,21 +177,6 @@ def _kept(
     return left
 
 
-def old_models(
-    operations: list[Operation], app_label: str, state: ProjectState
-) -> dict[str, ModelState]:
-    """The models with fields that are renamed as they were, by their new names."""
-    models = {
-        each.new_name_lower: each.old_name_lower
-        for each in operations
-        if isinstance(each, RenameModel)
-    }
-    names = [
-        each.model_name_lower for each in operations if isinstance(each, RenameField)
-    ]
-    return {name: state.models[app_label, models.get(name, name)] for name in names}
-
-
 def _unique_still(
     operations: list[Operation], app_label: str, state: ProjectState
 ) -> list[Operation]:
@@ -211,20 +201,6 @@ def _unique_still(
             dropping = [] if kept == now else [AlterUniqueTogether(name, kept)]
             left[place : place + 1] = dropping
     return left
-
-
-def unique_by_new_names(model: ModelState, names: Names) -> set[tuple[str, ...]]:
-    """What a model was unique together in, by the new names of the fields."""
-    return {
-        tuple(names.get(field, field) for field in each)
-        for each in unique_together(model.options)
-    }
-
-
-def new_names(renames: list[RenameField], name: str, model: ModelState) -> Names:
-    """The new names of that model's fields, and of the columns of foreign keys."""
-    own = [each for each in renames if each.model_name_lower == name]
-    return with_columns(model, {each.old_name: each.new_name for each in own})
 
 
 def _following(altering: AlterField, model: ModelState, names: Names) -> AnyField:
@@ -260,15 +236,6 @@ def _ordered(
     return operations
 
 
-def orders_by(operation: Any, rename: RenameField) -> bool:
-    """Whether the operation orders a model with respect to its renamed field."""
-    return (
-        isinstance(operation, AlterOrderWithRespectTo)
-        and operation.name_lower == rename.model_name_lower
-        and operation.order_with_respect_to == rename.new_name
-    )
-
-
 def _keeps_column(
     rename: RenameField, model: ModelState, operations: Iterable[Operation]
 ) -> bool:
@@ -280,26 +247,6 @@ def _keeps_column(
         and each.field.db_column
         for each in operations
     )
-
-
-def is_opposite(dropping: Any, adding: Any) -> bool:
-    """Whether operations drop an index or a constraint and add one of its name."""
-    if isinstance(dropping, RemoveIndex):
-        kind: Any = AddIndex
-    elif isinstance(dropping, RemoveConstraint):
-        kind = AddConstraint
-    else:
-        return False
-    return (
-        isinstance(adding, kind)
-        and adding.model_name_lower == dropping.model_name_lower
-        and item_of(adding).name == dropping.name
-    )
-
-
-def item_of(operation: Any) -> Any:
-    """The index or the constraint that an operation adds."""
-    return operation.index if isinstance(operation, AddIndex) else operation.constraint
 
 
 def _proxies_last(

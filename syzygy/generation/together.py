@@ -20,8 +20,8 @@ from django.db.migrations.state import ModelState, ProjectState
 
 from syzygy.constraints import unique_together
 from syzygy.generation.options import has_renamed
-from syzygy.generation.renamed_fields import Names
-from syzygy.generation.tidying import (
+from syzygy.generation.renamed_fields import (
+    Names,
     is_opposite,
     item_of,
     new_names,

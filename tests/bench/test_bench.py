@@ -20,14 +20,9 @@ SIZE = ("--migrations=60", "--apps=3", "--pending=8", "--newest=20")
 
 
 @pytest.fixture(autouse=True)
-def bytecode(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def bytecode(monkeypatch: pytest.MonkeyPatch, shared: Path) -> None:
     """Compile Django once for all the benchmarks."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    monkeypatch.setenv("BENCH_BYTE_CODE", str(folder / "bytecode"))
+    monkeypatch.setenv("BENCH_BYTE_CODE", str(shared / "bytecode"))
 
 
 def write_project(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

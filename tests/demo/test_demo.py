@@ -19,14 +19,9 @@ MIGRATIONS = Path("release_2", "library", "migrations")
 
 
 @pytest.fixture(autouse=True)
-def bytecode(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def bytecode(monkeypatch: pytest.MonkeyPatch, shared: Path) -> None:
     """Compile Django once for all the tests, where it came without bytecode."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(folder / "bytecode"))
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(shared / "bytecode"))
 
 
 @pytest.fixture
