@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -31,9 +32,14 @@ hypothesis_settings.load_profile("syzygy")
 
 
 def pytest_configure() -> None:
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # As a shell has it in the background; the tests' processes would inherit that.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # As a shell has the one in the background, and "nohup" the other; the tests'
+    # processes would inherit that.
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
     explanation = explain_missing(UNDER_TEST)
     if explanation and in_ci():
         pytest.exit(explanation, returncode=pytest.ExitCode.TESTS_FAILED)
@@ -43,6 +49,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if explanation := explain_missing(UNDER_TEST):
         for item in items:
             item.add_marker(pytest.mark.skip(reason=explanation))
+
+
+def pytest_collection_finish() -> None:
+    # What was imported stays. To look through it for garbage again and again takes a
+    # fifteenth of the tests' CPU time.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.hookimpl(tryfirst=True)
