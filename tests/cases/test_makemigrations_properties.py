@@ -245,6 +245,7 @@ HARMLESS = {
     "remove-field-not-null",
     "remove-field-relation",
     "remove-field-unique",
+    "remove-order",
 }
 
 
