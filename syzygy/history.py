@@ -9,7 +9,7 @@ out: walking 1,000 migrations takes milliseconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping
-from copy import copy
+from copy import deepcopy
 from typing import Any, TypeAlias
 
 from django.db.migrations.operations.base import Operation
@@ -243,7 +243,8 @@ class History(UnrenderedState):
         """Rename the field, and in what the rules ask for.
 
         Django's looks at every field of the project for references, and changes field
-        objects that belong to the operations.
+        objects that belong to the operations; to have it do so in copies, as
+        :mod:`syzygy.renaming` does, takes time for every field as well.
         """
         key = (app_label, model_name)
         self._rename_origin((*key, old_name), (*key, new_name))
@@ -271,8 +272,7 @@ class History(UnrenderedState):
         fields = self.models[key].fields
         for name, field in fields.items():
             if old_name in getattr(field, "field_names", ()):
-                # A clone would be refused where a name is there twice by now.
-                fields[name] = copy(field)
+                fields[name] = deepcopy(field)
                 fields[name].field_names = tuple(
                     new_name if part == old_name else part for part in field.field_names
                 )
@@ -285,7 +285,7 @@ class History(UnrenderedState):
                     and old_name in field.to_fields
                     and self.related(other, field) == key
                 ):
-                    model.fields[name] = field.clone()
+                    model.fields[name] = deepcopy(field)
                     model.fields[name].to_fields = (new_name,)
                     model.fields[name].remote_field.field_name = new_name
 

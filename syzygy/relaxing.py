@@ -35,7 +35,8 @@ class RelaxField(operations.AlterField):
         """Django's, with a copy of the field.
 
         If what it refers to is renamed, Django changes it in place, and it would refer
-        to that by the new name before that is so, once this is undone.
+        to that by the new name before that is so, once this is undone. Here rather than
+        where that is renamed, as any command may apply this, Django's own among them.
         """
         super().state_forwards(app_label, state)
         fields = state.models[app_label, self.model_name_lower].fields

@@ -481,6 +481,17 @@ def test_a_composite_primary_key_follows_the_names_of_its_fields() -> None:
     assert key.field_names == ("a", "b")
 
 
+def test_a_composite_primary_key_names_a_field_twice_by_now() -> None:
+    """A key like that couldn't be made anew."""
+    before = model(
+        "Post", a=IntegerField(), b=IntegerField(), pk=CompositePrimaryKey("a", "b")
+    )
+    renames = RenameField("post", "a", "b"), RenameField("post", "b", "c")
+    state = history(before, RemoveField("post", "b"), *renames)
+    key: Any = state.field((APP, "post"), "pk")
+    assert key.field_names == ("c", "c")
+
+
 # --- Histories that don't begin at the beginning
 
 

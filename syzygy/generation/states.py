@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from copy import copy
 from typing import Any, TypeAlias
 
-from django.db.migrations import Migration, RenameField, SeparateDatabaseAndState
+from django.db.migrations import Migration, SeparateDatabaseAndState
 from django.db.migrations.graph import MigrationGraph
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ModelState, ProjectState
@@ -15,6 +15,7 @@ from django.db.models.options import normalize_together
 from syzygy import conf
 from syzygy.graph import topological
 from syzygy.history import History
+from syzygy.renaming import renaming_in_copies
 
 Changes: TypeAlias = dict[str, list[Migration]]
 
@@ -101,14 +102,12 @@ def history_of(state: ProjectState) -> History:
 def applied(state: ProjectState, migrations: Iterable[Migration]) -> ProjectState:
     """The state after these migrations."""
     state = copied(state)
-    for migration in migrations:
-        for operation in migration.operations:
-            if isinstance(operation, RenameField):
-                # It changes field objects, those of other operations among them.
-                state = copied(state)
-            operation.state_forwards(migration.app_label, state)
-        # From here on it has migrations.
-        state.real_apps.discard(migration.app_label)
+    with renaming_in_copies():
+        for migration in migrations:
+            for operation in migration.operations:
+                operation.state_forwards(migration.app_label, state)
+            # From here on it has migrations.
+            state.real_apps.discard(migration.app_label)
     return copied(state)
 
 

@@ -32,7 +32,6 @@ from syzygy.rehearsal.findings import (
 )
 from syzygy.rehearsal.isolation import isolated
 from syzygy.rehearsal.releases import NEW, OLD, Release, changed_models
-from syzygy.rehearsal.renaming import renaming_in_copies
 from syzygy.rehearsal.scope import models_to_probe
 from syzygy.rehearsal.scratch import ScratchError, scratch_database
 from syzygy.rehearsal.standins import SchemaError, make, models_with_table
@@ -44,6 +43,7 @@ from syzygy.rehearsal.start import (
     with_replaced,
 )
 from syzygy.rehearsal.walk import Walk, state_after
+from syzygy.renaming import renaming_in_copies
 from syzygy.stages import describe
 from syzygy.staging import Plan, Step
 

@@ -1,10 +1,10 @@
-"""Renaming fields in the states of a rehearsal, which goes through migrations again."""
+"""Renaming fields in states that share their field objects."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import copy
+from copy import deepcopy
 from functools import wraps
 from typing import Any
 
@@ -24,12 +24,9 @@ def renaming_in_copies() -> Iterator[None]:
     @wraps(original)
     def rename_field(self: ProjectState, *args: Any, **kwargs: Any) -> None:
         for model in self.models.values():
-            for name, field in model.fields.items():
-                if field.remote_field:
-                    model.fields[name] = field.clone()
-                elif hasattr(field, "field_names"):
-                    # A clone would be refused where a name is there twice by now.
-                    model.fields[name] = copy(field)
+            # Clones would be refused where a key has a name twice by now.
+            fields = {name: deepcopy(field) for name, field in model.fields.items()}
+            model.fields = fields
         original(self, *args, **kwargs)
 
     state_class.rename_field = rename_field
