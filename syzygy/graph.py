@@ -73,6 +73,11 @@ NeedsTable: TypeAlias = dict[MigrationKey, tuple[MigrationKey, ...]]
 Needs: TypeAlias = Callable[[MigrationKey], Iterable[MigrationKey]]
 
 
+def key_of(migration: AnyMigration) -> MigrationKey:
+    """The app label and the name of a migration."""
+    return migration.app_label, migration.name
+
+
 def topological(keys: Iterable[MigrationKey], needs: Needs) -> list[MigrationKey]:
     """The keys, each after those that it needs, directly or through others.
 

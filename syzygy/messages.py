@@ -43,6 +43,11 @@ def sentence(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def process_text(number: int, host: str) -> str:
     """A process, as people find it."""
     return f'process {number} on "{host}"'

@@ -17,7 +17,7 @@ from django.db.migrations.operations.fields import FieldOperation
 from syzygy import conf, disk
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage
-from syzygy.graph import MigrationKey, baselined, dependencies, inverted
+from syzygy.graph import MigrationKey, baselined, dependencies, inverted, key_of
 from syzygy.history import History
 from syzygy.requirements import operation_rules
 from syzygy.stages import Decision, Policy, complain, describe, halves_of, infer
@@ -74,7 +74,7 @@ def get_pre_deploy_plan(plan: Plan) -> Plan:
     if not plan:
         return []
     decisions, policy = _decide(plan)
-    planned = {_key(migration): migration for migration, _ in plan}
+    planned = {key_of(migration): migration for migration, _ in plan}
     needs = dependencies(planned, disk.replaced_by(planned))
     if plan[0][1]:
         needs = inverted(needs)
@@ -124,7 +124,7 @@ def _decide(
 ) -> tuple[dict[MigrationKey, Decision | AmbiguousStage], Policy]:
     """Decide on a plan, looking into its past only if something depends on that."""
     configuration = conf.read()
-    migrations = {_key(migration): migration for migration, _ in plan}
+    migrations = {key_of(migration): migration for migration, _ in plan}
     order = [migration for migration, _ in plan]
     if any(backward for _, backward in plan):
         order.reverse()
@@ -144,7 +144,7 @@ def _decide_after(
     plan: Plan,
     configuration: conf.Configuration,
 ) -> tuple[dict[MigrationKey, Decision | AmbiguousStage], Policy]:
-    known = known or {_key(migration): migration for migration in order}
+    known = known or {key_of(migration): migration for migration in order}
     needs = dependencies(known).__getitem__
     policy = configuration.policy(baselined(configuration.baseline, known, needs))
     backward = any(backward for _, backward in plan)
@@ -188,7 +188,3 @@ def _is_of_the_model_alone(operation: Operation) -> bool:
     Django's optimizer leaves all that one does to a model in order.
     """
     return isinstance(operation, AlterModelManagers | AlterModelOptions)
-
-
-def _key(migration: Migration) -> MigrationKey:
-    return migration.app_label, migration.name

@@ -16,7 +16,7 @@ from django.db.migrations.operations.base import Operation
 from syzygy import messages, rules
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage, InvalidStage
-from syzygy.graph import AnyMigration, MigrationKey
+from syzygy.graph import AnyMigration, MigrationKey, key_of
 from syzygy.history import History
 from syzygy.requirements import (
     NotAStage,
@@ -188,17 +188,17 @@ def skip(
     What it creates is known to the running release unless that is given as ``unseen``.
     """
     history.unseen = unseen
-    history.origin = _key(migration) if unseen else None
+    history.origin = key_of(migration) if unseen else None
     for operation in migration.operations:
         history.advance(operation, migration.app_label)
 
 
 def _settle(migration: AnyMigration, policy: Policy) -> Decision | None:
     """What is decided without looking at the operations."""
-    if _key(migration) in policy.faked:
+    if key_of(migration) in policy.faked:
         note = "the database has what it creates"
         return Decision(None, Source.FAKED, required=False, note=note)
-    if _key(migration) in policy.baseline:
+    if key_of(migration) in policy.baseline:
         return Decision(None, Source.BASELINE, required=False)
     if stage := policy.overridden(migration):
         return Decision(stage, Source.OVERRIDE)
@@ -215,7 +215,7 @@ def _judge(
     migration: AnyMigration, history: History, plan: Collection[Hashable]
 ) -> tuple[Judgement, Judgement, AllHalves]:
     """The rules that hold for the operations: by themselves, and given the plan."""
-    key = _key(migration)
+    key = key_of(migration)
     itself = (key,)
     own: Judgement = []
     in_plan: Judgement = []
@@ -260,7 +260,7 @@ def _touches_unseen(
 ) -> bool:
     """Whether all that a migration touches is created by the plan."""
     unseen = True
-    key = _key(migration)
+    key = key_of(migration)
     for operation in migration.operations:
         try:
             judged = _ask(operation, key[0], history, plan)
@@ -390,10 +390,6 @@ def _which(operation: Operation) -> str:
     if not text or not is_plain:
         return ""
     return f" ({text[:_SHOWN]}{'...' * (len(text) > _SHOWN)})"
-
-
-def _key(migration: AnyMigration) -> MigrationKey:
-    return migration.app_label, migration.name
 
 
 def _lookup(setting: Mapping[str, Stage], migration: AnyMigration) -> Stage | None:

@@ -18,6 +18,7 @@ from django.db.migrations import (
     AlterUniqueTogether,
 )
 from django.db.models import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from django.utils.text import capfirst
 
 from syzygy import rules
 from syzygy.alterations import (
@@ -81,7 +82,7 @@ class TableRewrite(_Lock):
                 title=f"{operation.description} rewrites the table: {reason}",
                 what="Both releases wait for the table: on MySQL at writing to it.",
                 when=_WHILE,
-                why=f"{reason[0].upper()}{reason[1:]}.",
+                why=f"{capfirst(reason)}.",
                 remedy=_instead_of_rewriting(operation),
             )
 
@@ -131,7 +132,7 @@ class FullScan(_Lock):
             title=f"{operation.description} scans the table: {reason}",
             what="Both releases wait for the table: on MySQL at writing to it.",
             when=_WHILE,
-            why=f"{reason[0].upper()}{reason[1:]}; others are locked out until then.",
+            why=f"{capfirst(reason)}; others are locked out until then.",
             remedy=remedy,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from django.db.migrations import DeleteModel, RemoveField
+from django.utils.text import capfirst
 
 from syzygy import rules
 from syzygy.alterations import column_name, insert_may_omit, join_table
@@ -50,7 +51,7 @@ class NewCantInsert(AuditRule):
                 title=f"{operation.description}: {rule.caveat}",
                 what="Every INSERT of the new release into the table may fail.",
                 when=UNTIL_APPLIED,
-                why=f"{rule.caveat[0].upper()}{rule.caveat[1:]}.",
+                why=f"{capfirst(rule.caveat)}.",
                 remedy=f"{rule.remedy}{_preparation(operation)}",
                 effect=rule.code,
             )
@@ -81,7 +82,7 @@ class ReferencesStay(AuditRule):
                         "first."
                     ),
                     when=_UNTIL_GONE if operation.state_only else UNTIL_APPLIED,
-                    why=f"{rule.caveat[0].upper()}{rule.caveat[1:]}.",
+                    why=f"{capfirst(rule.caveat)}.",
                     remedy=f"{rule.remedy}{_preparation(operation)}",
                     effect=rule.code,
                 )

@@ -17,6 +17,7 @@ from django.db.migrations import (
     RunSQL,
 )
 from django.db.models import UniqueConstraint
+from django.utils.text import capfirst
 
 from syzygy import rules
 from syzygy.alterations import has_db_default, is_generated
@@ -125,7 +126,7 @@ class _Misplaced(AuditRule):
             title=f"{operation.description} runs {how} the rollout, but {rule.why}",
             what=f"The {self.release} release may fail at what it does with the table.",
             when=self.when,
-            why=f"{rule.why[0].upper()}{rule.why[1:]}. The stage: {decision}.",
+            why=f"{capfirst(rule.why)}. The stage: {decision}.",
             remedy=self._remedy(operation),
             effect=rule.code,
             severity=Severity.WARNING if little else None,
@@ -203,7 +204,7 @@ class NoSafeStage(AuditRule):
                 title=f"No stage is safe for {operation.description}: {rule.why}",
                 what="One of the two releases fails at what it does with the table.",
                 when=("The running release before the rollout, the new one after it."),
-                why=f"{rule.why[0].upper()}{rule.why[1:]}.",
+                why=f"{capfirst(rule.why)}.",
                 remedy=f"{rule.remedy}{_replacement(operation, rule)}",
                 effect=rule.code,
                 severity=Severity.WARNING if _is_loose(operation, rule) else None,
@@ -249,7 +250,7 @@ class RunningCantInsert(AuditRule):
                     title=f"{operation.description}: {rule.caveat}",
                     what="Every INSERT of the running release into the table fails.",
                     when=UNTIL_GONE,
-                    why=f"{rule.caveat[0].upper()}{rule.caveat[1:]}.",
+                    why=f"{capfirst(rule.caveat)}.",
                     remedy=f"{rule.remedy}{_addition(operation)}",
                     effect=rule.code,
                 )

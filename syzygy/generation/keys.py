@@ -24,7 +24,7 @@ from django.db.migrations.state import ModelState, ProjectState
 from django.db.migrations.utils import resolve_relation
 
 from syzygy.constraints import mentioned_fields
-from syzygy.generation.states import attributes_of_relations
+from syzygy.generation.states import attributes_of_relations, model_name
 from syzygy.history import AnyField, ModelKey
 from syzygy.operations import RelaxField
 
@@ -86,12 +86,6 @@ def needs_of_renamed(
                 now = new_names.get(target, target)
                 if now in renamed:
                     yield OperationDependency(*now, None, RENAMED)
-
-
-def model_name(operation: Any) -> str:
-    """The name of the model that an operation happens to, unless that renames it."""
-    name: str = getattr(operation, "model_name_lower", "")
-    return name or getattr(operation, "name_lower", "")
 
 
 def _mentioned(app_label: str, operation: Operation) -> Iterator[ModelKey]:

@@ -16,7 +16,7 @@ from django.db.migrations.writer import OperationWriter
 from django.db.models import NOT_PROVIDED
 
 from syzygy.generation.questions import Settled
-from syzygy.generation.states import copied, history_of, in_order
+from syzygy.generation.states import copied, history_of, in_order, model_name
 from syzygy.generation.task import Extras, Task
 from syzygy.generation.ways import Refusal, line
 from syzygy.history import ModelKey
@@ -52,7 +52,7 @@ def switched(task: Task) -> Switched:
         for operation in migration.operations:
             judged = operation_rules(operation, label, history)
             if any(rule.has_effect for rule in judged):
-                operations[label, _model_name(operation)].append(operation)
+                operations[label, model_name(operation)].append(operation)
             history.advance(operation, label)
     return {key: operations[key] for key in sorted(keys) if operations[key]}
 
@@ -67,7 +67,7 @@ def taken_over(
     keys = {key for key in switching(task) if _is_managed(task.after.models[key])}
     for migration in in_order(task.plain):
         for operation in migration.operations:
-            key = (migration.app_label, _model_name(operation))
+            key = (migration.app_label, model_name(operation))
             if isinstance(operation, AlterModelOptions) and key in keys - {*but}:
                 yield key, operation
 
@@ -99,11 +99,6 @@ def switching(task: Task) -> set[ModelKey]:
 
 def _is_managed(model: ModelState) -> bool:
     return bool(model.options.get("managed", True))
-
-
-def _model_name(operation: Any) -> str:
-    name = getattr(operation, "model_name_lower", None)
-    return str(name or getattr(operation, "name_lower", ""))
 
 
 def _adopted(

@@ -30,6 +30,7 @@ from django.db.migrations.operations.base import Operation
 from syzygy import rules
 from syzygy.alterations import alteration_rules
 from syzygy.backfill import Backfill
+from syzygy.generation.states import model_name
 from syzygy.history import History
 from syzygy.rules import Rule
 
@@ -162,11 +163,8 @@ def _named(operation: Operation, app_label: str, history: History) -> _Named:
             verb = _verb(rule for rule in judged if rule.has_effect) or verb
             fragment = f"{verb}_{fragment.removeprefix('alter_')}"
         kind = _ALTERATIONS.get(verb, f"{verb}_{{}}_fields")
-    named = [
-        getattr(operation, each, "") for each in ("model_name_lower", "name_lower")
-    ]
-    model = next(filter(None, named), "")
-    return _Named(fragment, kind, model, isinstance(operation, _HARMLESS))
+    is_harmless = isinstance(operation, _HARMLESS)
+    return _Named(fragment, kind, model_name(operation), is_harmless)
 
 
 def _verb(judged: Iterable[Rule]) -> str | None:

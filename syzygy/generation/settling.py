@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from django.db.migrations import AlterField, AlterUniqueTogether, Migration
-from django.db.migrations.operations.base import Operation
 
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage
 from syzygy.generation.errors import Inconsistency
+from syzygy.generation.states import model_name
 from syzygy.history import History, ModelKey
 from syzygy.requirements import operation_rules
 from syzygy.stages import Policy, decide, describe
@@ -96,17 +96,12 @@ def _reasons(
 
 
 def _excuse(operation: Any, app_label: str, excuses: Excuses) -> str | None:
-    key = (app_label, _model_name(operation))
+    key = (app_label, model_name(operation))
     if key in excuses.deleted:
         return _DELETED
     if _subject(operation) in excuses.lasting.get(key, ()):
         return _LASTING
     return None
-
-
-def _model_name(operation: Operation) -> str:
-    name = getattr(operation, "model_name_lower", None)
-    return str(name or getattr(operation, "name_lower", ""))
 
 
 def _subject(operation: Any) -> str | None:

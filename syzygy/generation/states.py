@@ -138,6 +138,12 @@ def in_state(operations: Iterable[Operation]) -> Iterator[Operation]:
             yield operation
 
 
+def model_name(operation: Any) -> str:
+    """The name of the model that an operation happens to, unless that renames it."""
+    name: str = getattr(operation, "model_name_lower", "")
+    return name or getattr(operation, "name_lower", "")
+
+
 def extended(graph: MigrationGraph, changes: Changes) -> MigrationGraph:
     """A graph that has these migrations as well."""
     twin = MigrationGraph()

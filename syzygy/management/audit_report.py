@@ -11,6 +11,7 @@ from django.core.management.color import Style
 
 from syzygy.audit.findings import Audit, Finding, Severity
 from syzygy.hosting import no_commands, one_line
+from syzygy.messages import counted
 
 _WIDTH = 88
 _INDENT = 10
@@ -41,11 +42,6 @@ def verdict(audit: Audit) -> str:
     warnings = counted(audit.count(Severity.WARNING), "warning")
     suppressed = f", {len(audit.suppressed)} suppressed" if audit.suppressed else ""
     return one_line(f"{breaking}, {warnings}{suppressed}, in {audit.scope}.")
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def heading(finding: Finding) -> str:

@@ -13,6 +13,7 @@ from django.core.management.color import Style, no_style
 
 from syzygy.hosting import github_annotation
 from syzygy.locations import Location, locate
+from syzygy.messages import counted
 from syzygy.rehearsal.findings import (
     Action,
     Culprit,
@@ -84,15 +85,15 @@ def verdict(rehearsal: Rehearsal) -> str:
     if not rehearsal.moments:
         return "There is nothing to rehearse: no migrations are pending."
     parts = [
-        f"{_counted(breaks, 'finding')} that {'breaks' if breaks == 1 else 'break'} "
+        f"{counted(breaks, 'finding')} that {'breaks' if breaks == 1 else 'break'} "
         "the deployment",
-        _counted(hazards, "hazard"),
+        counted(hazards, "hazard"),
         f"{len(rehearsal.not_probed)} not probed",
     ]
     counts = ", ".join(parts)
     if not rehearsal.complete:
         return f"{counts}; the rest could not be rehearsed after a migration failed."
-    return f"{counts}, in {_counted(migrations, 'step')}."
+    return f"{counts}, in {counted(migrations, 'step')}."
 
 
 class _TextReport:
@@ -198,16 +199,12 @@ def _when(finding: Finding) -> str:
 def _told_at(moment: Moment, rehearsal: Rehearsal) -> str:
     mine = [finding for finding in rehearsal.findings if finding.moment is moment]
     if not mine:
-        return f"{_counted(moment.models, 'model')}, ok"
+        return f"{counted(moment.models, 'model')}, ok"
     breaks = sum(finding.severity is Severity.BREAKS for finding in mine)
     parts = [f"{breaks} breaking"] * bool(breaks)
     hazards = len(mine) - breaks
-    parts += [_counted(hazards, "hazard")] * bool(hazards)
-    return ", ".join([_counted(moment.models, "model"), *parts])
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    parts += [counted(hazards, "hazard")] * bool(hazards)
+    return ", ".join([counted(moment.models, "model"), *parts])
 
 
 def _location(culprit: Culprit | None) -> Location:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 
-from syzygy.graph import MigrationKey
+from syzygy.graph import MigrationKey, key_of
 from syzygy.history import UnrenderedState
 from syzygy.interrupts import Terminated
 from syzygy.rehearsal.attempts import explain
@@ -110,7 +109,7 @@ def history_of(executor: MigrationExecutor, applied: Collection[MigrationKey]) -
     everything = executor.migration_plan(
         executor.loader.graph.leaf_nodes(), clean_start=True
     )
-    return [step for step in everything if _key(step[0]) in applied]
+    return [step for step in everything if key_of(step[0]) in applied]
 
 
 def _beside_state(operations: Iterable[Operation]) -> Iterator[Operation]:
@@ -119,7 +118,3 @@ def _beside_state(operations: Iterable[Operation]) -> Iterator[Operation]:
         if paths & _BESIDE_STATE:
             yield operation
         yield from _beside_state(parts_of(operation))
-
-
-def _key(migration: Migration) -> MigrationKey:
-    return migration.app_label, migration.name
