@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.apps import AppConfig, apps
 from django.conf import settings
@@ -18,6 +18,9 @@ from django.utils.module_loading import import_string
 
 from syzygy import messages
 from syzygy.exceptions import AmbiguousStage, InvalidStage
+
+if TYPE_CHECKING:
+    from syzygy.conf import Configuration
 
 TAG = "syzygy"
 
@@ -95,7 +98,7 @@ def check_stages(
 
             yield from _ambiguities(
                 known,
-                conf.read_leniently().baseline,
+                conf.read_leniently(),
                 _PLANNED,
                 _EACH_PLANNED.format(messages.on_database(database)),
             )
@@ -119,13 +122,11 @@ def check_stages(
     if not inspection.ambiguous:
         return
     adoption = _adoption_hint({**inspection.latest(), **configuration.baseline})
-    yield from _ambiguities(
-        inspection.ambiguous, configuration.baseline, adoption, adoption
-    )
+    yield from _ambiguities(inspection.ambiguous, configuration, adoption, adoption)
 
 
 def _ambiguities(
-    ambiguous: _Ambiguous, baseline: Collection[str], adoption: str, many: str
+    ambiguous: _Ambiguous, configuration: Configuration, adoption: str, many: str
 ) -> Iterator[checks.CheckMessage]:
     """E001 of each; or of many at once, where the app has no baseline yet.
 
@@ -135,7 +136,7 @@ def _ambiguities(
     unadopted = [
         migration
         for migration, ambiguity in ambiguous.items()
-        if migration.app_label not in baseline
+        if migration.app_label not in configuration.baseline
         and not isinstance(ambiguity, InvalidStage)
     ]
     if len(unadopted) > MANY:
@@ -147,10 +148,21 @@ def _ambiguities(
             obj=messages.BASELINE,
             id="syzygy.E001",
         )
+        ambiguous = {
+            migration: ambiguity
+            for migration, ambiguity in ambiguous.items()
+            if migration not in unadopted
+        }
+    overridable = sorted(
+        str(migration)
+        for migration, ambiguity in ambiguous.items()
+        if not migration.replaces and not isinstance(ambiguity, InvalidStage)
+    )
     for migration, ambiguity in ambiguous.items():
-        if migration in unadopted and len(unadopted) > MANY:
-            continue
         hint = [ambiguity.remedy]
+        # Each hint sets the setting, if there is none. Django sorts what it shows.
+        if not configuration.override and str(migration) in overridable[1:][-1:]:
+            hint.append(messages.override_all(overridable))
         if migration in unadopted and not migration.replaces:
             hint.append(adoption)
         yield checks.Error(

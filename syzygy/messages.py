@@ -93,6 +93,12 @@ def stage_remedy(
     )
 
 
+def override_all(names: Sequence[str]) -> str:
+    """The end of a remedy: the line for the migrations of several remedies at once."""
+    line = override_line(dict.fromkeys(names, Stage.PRE_DEPLOY), ())
+    return f"or there, for all {len(names)} migrations at once:\n    {line}"
+
+
 def squashed_remedy(migration: AnyMigration, baseline: Collection[object]) -> str:
     """What to do about a squashed migration of both stages."""
     line = f"{BASELINE} {'|=' if baseline else '='} "

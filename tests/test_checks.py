@@ -6,6 +6,8 @@ import gc
 import re
 import sys
 from collections.abc import Iterable
+from copy import deepcopy
+from itertools import chain
 from textwrap import dedent, indent
 from typing import Any
 
@@ -375,6 +377,34 @@ def test_e001_a_few_are_told_one_by_one(
         migrations[f"{number:04}_rename"] = source(RENAME)
     project.app("blog", migrations)
     assert len(run(project)) == messages
+
+
+@pytest.mark.parametrize("existing", [{}, {"blog.0001_initial": "pre_deploy"}])
+def test_e001_the_ways_out_of_several_can_be_pasted_together(
+    project: Project, existing: dict[str, str]
+) -> None:
+    project.app("shop", HISTORY)
+    project.app("blog", {**HISTORY, "0003_rename": source(RENAME)})
+    project.app("wrong", {"0001_initial": source(CREATE, stage='"pre"')})
+    if existing:
+        project.settings = {"MIGRATION_STAGES_OVERRIDE": existing}
+    # As Django shows them.
+    found = sorted(map(str, run(project)))
+    ways = [
+        [block for block in pasteable(text) if "OVERRIDE" in block] for text in found
+    ]
+    assert [len(blocks) for blocks in ways] == [1, 1, 1 if existing else 2, 0]
+    for block, *_ in ways[:3]:
+        settled = paste(deepcopy(project.settings), block)
+        assert len(run(project, **settled)) == 3
+    settled = paste(deepcopy(project.settings), "".join(chain.from_iterable(ways)))
+    assert [*map(str, run(project, **settled))] == found[3:]
+    assert {*settled["MIGRATION_STAGES_OVERRIDE"]} == {
+        *existing,
+        "blog.0002_both",
+        "blog.0003_rename",
+        "shop.0002_both",
+    }
 
 
 def test_e001_a_mistake_stands_out_from_history(project: Project) -> None:
