@@ -166,8 +166,10 @@ def _apply_first(ends: Iterable[Step], options: str) -> str:
     commands = _commands(targets, options)
     return (
         "If the release that it came with is rolled out everywhere by now, its "
-        f"post-deploy migrations are overdue; apply them first:\n{commands}\n"
-        "If not, deploy the release that it came with before this one."
+        "post-deploy migrations are overdue; if no release runs on this database yet, "
+        "because its first deployment stopped midway, nothing has to wait. In either "
+        f"case apply them first:\n{commands}\n"
+        "If neither is so, deploy the release that it came with before this one."
     )
 
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from io import StringIO
+from signal import SIGKILL
 from typing import Any
 
 import pytest
@@ -897,9 +898,11 @@ def test_ambiguous_plan_leaves_the_database_alone(overdue: Project) -> None:
         "wait until after the rollout (inferred: Remove field title from post: the "
         "running release uses the column).\n"
         "If the release that it came with is rolled out everywhere by now, its "
-        "post-deploy migrations are overdue; apply them first:\n"
+        "post-deploy migrations are overdue; if no release runs on this database yet, "
+        "because its first deployment stopped midway, nothing has to wait. In either "
+        "case apply them first:\n"
         "    python manage.py migrate blog 0004_title\n"
-        "If not, deploy the release that it came with before this one.\n"
+        "If neither is so, deploy the release that it came with before this one.\n"
         "If no running release uses what has to wait, it needn't; put into the "
         "settings:\n"
         '    MIGRATION_STAGES_OVERRIDE = {"blog.0004_title": "pre_deploy"}'
@@ -934,6 +937,27 @@ def run_commands(project: Project, error: CommandError) -> None:
     assert commands
     for command in commands:
         project.call(*command.split())
+
+
+@pytest.mark.parametrize(
+    "end", ["1 / 0", "os.kill(os.getpid(), signal.SIGKILL)"], ids=["raised", "killed"]
+)
+def test_first_way_out_of_a_first_deployment_that_stopped_midway(
+    project: Project, end: str
+) -> None:
+    """What is applied may as well be an earlier release's, so that nobody guesses."""
+    hooked(project, f"import os, signal\n\ndef run(apps, editor):\n    {end}\n")
+    remove = source('m.RemoveField("post", "body")')
+    project.migrations("blog", {"0004_more": source(ADD_MORE), "0005_body": remove})
+    assert project.manage("migrate", "--pre-deploy").returncode in {1, -SIGKILL}
+    assert project.applied() == ["blog.0001_initial"]
+    project.write("hooks.py", "def run(apps, editor):\n    pass\n")
+    with pytest.raises(CommandError, match="its first deployment stopped") as caught:
+        project.call("migrate", "--pre-deploy")
+    run_commands(project, caught.value)
+    out = project.call("migrate", "--pre-deploy")
+    assert project.applied()[-1] == "blog.0004_more"
+    assert [line.split()[0] for line in section(out, "Postponed")] == ["blog.0005_body"]
 
 
 @pytest.mark.parametrize("existing", [{}, {"blog.0002_slug": "pre_deploy"}])
