@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS
 
 from syzygy.constants import Stage
 
 if TYPE_CHECKING:
-    from django.db.migrations import Migration
-
-    from syzygy.graph import AnyMigration
+    from syzygy.graph import AnyMigration, Needs
     from syzygy.staging import Step
 
 OVERRIDE = "MIGRATION_STAGES_OVERRIDE"
@@ -25,6 +23,35 @@ USE = (
     "    from syzygy import Stage\n"
     "    stage = Stage.PRE_DEPLOY  # or Stage.POST_DEPLOY"
 )
+
+
+class Commands(NamedTuple):
+    """Makes the commands that a message has: they end with the ``options``.
+
+    ``parents`` tells what a migration depends on in the graph, where squashed ones are
+    in place of those that its file names.
+    """
+
+    options: str = ""
+    parents: Needs | None = None
+
+    def lines(self, arguments: Iterable[str]) -> str:
+        """Those that call ``migrate`` with these arguments."""
+        return "\n".join(
+            f"    python manage.py migrate {words}{self.options}" for words in arguments
+        )
+
+    def before(self, step: Step) -> str:
+        """The arguments of ``migrate`` that undo a step and what depends on it.
+
+        Empty if its migration has none before it in its app.
+        """
+        app_label = step.migration.app_label
+        parents = self.parents or (lambda _: step.migration.dependencies)
+        for parent_label, name in sorted(parents(step.key)):
+            if parent_label == app_label and not name.startswith("__"):
+                return target(app_label, name)
+        return ""
 
 
 def error_text(error: BaseException) -> str:
@@ -125,7 +152,7 @@ def plan_conflict(
     path: Sequence[Step],
     ends: Sequence[Step],
     existing: Collection[str],
-    options: str,
+    commands: Commands,
 ) -> str:
     """Why a plan can't be split, and the ways out.
 
@@ -133,8 +160,7 @@ def plan_conflict(
     wait until after the rollout, while the second can't. The ``path`` leads from the
     first pair's first to its second, over those by which the second needs the first;
     the ``ends`` are those that have to wait which no other of their app needs;
-    ``existing`` are the overrides that there are, ``options`` what the commands have
-    after their arguments.
+    ``existing`` are the overrides that there are.
     """
     post, *between, pre = path
     verb = "be undone" if post.backward else "run"
@@ -155,25 +181,24 @@ def plan_conflict(
         f"settings:\n    {override_line(stages, existing)}"
     )
     if post.backward:
-        way = _roll_back_first(pairs, options)
+        way = _roll_back_first(pairs, commands)
     else:
-        way = _apply_first(ends, options)
+        way = _apply_first(ends, commands)
     return "\n".join([conflict, *likewise, way, override])
 
 
-def _apply_first(ends: Iterable[Step], options: str) -> str:
-    targets = (target(*step.key) for step in ends)
-    commands = _commands(targets, options)
+def _apply_first(ends: Iterable[Step], commands: Commands) -> str:
+    lines = commands.lines(target(*step.key) for step in ends)
     return (
         "If the release that it came with is rolled out everywhere by now, its "
         "post-deploy migrations are overdue; if no release runs on this database yet, "
         "because its first deployment stopped midway, nothing has to wait. In either "
-        f"case apply them first:\n{commands}\n"
+        f"case apply them first:\n{lines}\n"
         "If neither is so, deploy the release that it came with before this one."
     )
 
 
-def _roll_back_first(pairs: Sequence[tuple[Step, Step]], options: str) -> str:
+def _roll_back_first(pairs: Sequence[tuple[Step, Step]], commands: Commands) -> str:
     targets: dict[str, str] = {}
     for needed, needing in pairs:
         app_label = needed.migration.app_label
@@ -182,7 +207,7 @@ def _roll_back_first(pairs: Sequence[tuple[Step, Step]], options: str) -> str:
             app_label,
             target(*needing.key)
             if needing.migration.app_label == app_label
-            else _before(needed.migration),
+            else commands.before(needed),
         )
     if not all(targets.values()):
         # Without a migration to go back to, "zero" could undo more than is planned.
@@ -190,30 +215,13 @@ def _roll_back_first(pairs: Sequence[tuple[Step, Step]], options: str) -> str:
         return f'Roll back in two deployments; undo "{first}" in the first of them.'
     return (
         "Roll back in two deployments, the first of them up to here:\n"
-        f"{_commands(targets.values(), options)}"
-    )
-
-
-def _commands(arguments: Iterable[str], options: str) -> str:
-    return "\n".join(
-        f"    python manage.py migrate {words}{options}" for words in arguments
+        f"{commands.lines(targets.values())}"
     )
 
 
 def on_database(alias: str) -> str:
     """The option of a command that is about a database, nothing for the usual one."""
     return "" if alias == DEFAULT_DB_ALIAS else f" --database {_quoted(alias)}"
-
-
-def _before(migration: Migration) -> str:
-    """The arguments of ``migrate`` that undo a migration and what depends on it.
-
-    Empty if the migration has none before it in its app.
-    """
-    for app_label, name in migration.dependencies:
-        if app_label == migration.app_label and not name.startswith("__"):
-            return target(app_label, name)
-    return ""
 
 
 def target(app_label: str, name: str) -> str:

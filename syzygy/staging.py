@@ -123,14 +123,13 @@ def stage_plan(
     decisions: Mapping[MigrationKey, Decision | AmbiguousStage],
     needs: Needs,
     policy: Policy,
-    options: str = "",
+    commands: messages.Commands = messages.Commands(),  # noqa: B008 - a tuple
 ) -> list[Step]:
     """What becomes of each migration of a plan before the rollout, in its order.
 
     ``needs`` tells which migrations have to be applied before a given one, or unapplied
     before it where the plan goes backward; of the ``policy`` only the overrides that
-    there are matter, for the messages, as do the ``options`` that the commands in them
-    have.
+    there are matter, for the messages, which the ``commands`` are for, too.
 
     Raises :class:`AmbiguousStage` if a migration has no decision, and
     :class:`AmbiguousPlan` if one that has to run before the rollout needs one that must
@@ -157,7 +156,7 @@ def stage_plan(
         path = _path(conflicts[0].key, steps, needed_by)
         error = AmbiguousPlan(
             messages.plan_conflict(
-                pairs, path, _ends(conflicts, needs), policy.override, options
+                pairs, path, _ends(conflicts, needs), policy.override, commands
             )
         )
         error.migrations = (pairs[0][1].key, pairs[0][0].key)

@@ -260,6 +260,16 @@ BACKWARD = {
         f"{DEPLOYED} a.0002 a.s a.0003",
         "a.0001",
     ),
+    "another app, on a squashed one whose files are gone": Conflict(
+        [
+            A1,
+            REMOVE,
+            migration("b.s", create("Old", "f", "g"), replaces="b.0001 b.0002"),
+            migration("b.0003", add("Old", "h"), needs="b.0002 a.0002"),
+        ],
+        f"{DEPLOYED} a.0002 b.0002 b.s b.0003",
+        "a.0001",
+    ),
     "on a squashed one whose files are gone": Conflict(
         [
             A1,

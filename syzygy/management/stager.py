@@ -12,7 +12,7 @@ from syzygy.disk import concerns_other_apps, with_parts
 from syzygy.exceptions import AmbiguousStage
 from syzygy.graph import MigrationKey, baselined, topological, without_replaced
 from syzygy.history import History
-from syzygy.messages import on_database
+from syzygy.messages import Commands, on_database
 from syzygy.stages import Decision, Policy
 from syzygy.staging import Plan, Step, decide_plan, stage_plan
 
@@ -75,7 +75,8 @@ class PlanStager:
         options = on_database(self._database) + " --fake-initial" * bool(
             self._policy.faked
         )
-        return stage_plan(self.plan, decisions, self.needs, self._policy, options)
+        commands = Commands(options, self._parents)
+        return stage_plan(self.plan, decisions, self.needs, self._policy, commands)
 
     def _read_policy(self) -> Policy:
         configuration = conf.read()
