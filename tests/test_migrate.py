@@ -346,6 +346,7 @@ def test_target(blog: Project) -> None:
 def test_app_label(blog: Project) -> None:
     blog.app("shop", {"0001_initial": source(CREATE), "0002_title": source(REMOVE)})
     out = blog.call("migrate", "shop", "--pre-deploy")
+    assert 'for a "migrate shop" without --pre-deploy' in out
     assert blog.applied() == ["shop.0001_initial"]
     assert [line.split()[0] for line in section(out, "Postponed")] == [
         "shop.0002_title"
@@ -384,9 +385,10 @@ def test_reverting(blog: Project, target: str) -> None:
         "blog.0002_slug  post-deploy  undoes what is pre-deploy (inferred: Add field "
         "slug to post: the new release uses the column)"
     )
-    # Nothing will "apply" them.
+    # Nothing will "apply" them, and without the target everything would be done anew.
     (heading,) = [line for line in out.splitlines() if line.startswith("Postponed")]
     assert "applies" not in heading
+    assert f'"migrate blog {target}" without --pre-deploy' in heading
     blog.call("migrate", "blog", target)
     assert blog.applied() == ([] if target == "zero" else PRE[:1])
     assert (
@@ -804,7 +806,8 @@ class Router:
 
 
 def test_each_database_has_a_plan_of_its_own(blog: Project) -> None:
-    blog.call("migrate", "--pre-deploy", "--database", "other")
+    out = blog.call("migrate", "--pre-deploy", "--database", "other")
+    assert 'for a "migrate --database other" without --pre-deploy' in out
     assert (blog.applied("default"), blog.applied("other")) == ([], PRE)
     blog.call("migrate", "--database", "other")
     plans = {

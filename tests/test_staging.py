@@ -1005,7 +1005,7 @@ def test_undoing_what_predates_adoption_goes_along_if_it_must(tmp_path: Path) ->
         A2, migration("b.0002", add("Old", "h"), needs="b.0001 a.0002")
     ).record("a.0002 b.0002")
     with project.installed(tmp_path, MIGRATION_STAGES_BASELINE={"b": "0002"}):
-        report = StageReport(OutputWrapper(out := StringIO()), no_style())
+        report = StageReport(OutputWrapper(out := StringIO()), no_style(), ())
         report.plans["default"] = PlanReport(project.stage("a.0001"))
         report.write_postponed()
     assert out.getvalue().splitlines() == [

@@ -87,7 +87,9 @@ class MigrateMixin(BaseCommand):
         from syzygy.management.report import StageReport
         from syzygy.progress import telling
 
-        report = StageReport(self.stdout, self.style)
+        # A command that another one overrides may have no such arguments.
+        words = (options.get("app_label"), options.get("migration_name"))
+        report = StageReport(self.stdout, self.style, [*filter(None, words)])
         say = partial(self._say, options)
 
         def warn(text: str) -> None:

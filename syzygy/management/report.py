@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from django.db.migrations import Migration
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage
 from syzygy.graph import MigrationKey
+from syzygy.messages import on_database
 
 if TYPE_CHECKING:
     from syzygy.stages import Decision
@@ -33,11 +35,15 @@ class PlanReport(NamedTuple):
 class StageReport:
     """Writes what is known of plans, by the alias of the database of each.
 
-    There is one plan, unless the command migrates several databases.
+    There is one plan, unless the command migrates several databases. The ``target`` is
+    that of the command: an app label, a migration, or nothing.
     """
 
-    def __init__(self, stdout: OutputWrapper, style: Style) -> None:
+    def __init__(
+        self, stdout: OutputWrapper, style: Style, target: Sequence[str]
+    ) -> None:
         self.plans: dict[str, PlanReport] = {}
+        self._command = shlex.join(["migrate", *target])
         self._stdout = stdout
         self._style = style
 
@@ -70,8 +76,9 @@ class StageReport:
                 ],
             )
             self._write_rows(
+                # Without its target it would redo what this one undoes.
                 "Postponed until after the rollout, for a "
-                '"migrate" without --pre-deploy',
+                f'"{self._command}{on_database(alias)}" without --pre-deploy',
                 alias,
                 [
                     (str(step.migration), _label(step.stage), _why_postponed(step))
