@@ -190,11 +190,11 @@ def plan_conflict(
 def _apply_first(ends: Iterable[Step], commands: Commands) -> str:
     lines = commands.lines(target(*step.key) for step in ends)
     return (
-        "If the release that it came with is rolled out everywhere by now, its "
-        "post-deploy migrations are overdue; if no release runs on this database yet, "
-        "because its first deployment stopped midway, nothing has to wait. In either "
-        f"case apply them first:\n{lines}\n"
-        "If neither is so, deploy the release that it came with before this one."
+        "If all that has to wait came with releases that are rolled out everywhere by "
+        "now, it is overdue; if no release runs on this database yet, because its "
+        "first deployment stopped midway, nothing has to wait. In either case apply it "
+        f"first:\n{lines}\n"
+        "If neither is so, deploy the releases that it came with before this one."
     )
 
 

@@ -900,12 +900,11 @@ def test_ambiguous_plan_leaves_the_database_alone(overdue: Project) -> None:
         '"blog.0004_title" to run first, through "blog.0005_options", which has to '
         "wait until after the rollout (inferred: Remove field title from post: the "
         "running release uses the column).\n"
-        "If the release that it came with is rolled out everywhere by now, its "
-        "post-deploy migrations are overdue; if no release runs on this database yet, "
-        "because its first deployment stopped midway, nothing has to wait. In either "
-        "case apply them first:\n"
-        "    python manage.py migrate blog 0004_title\n"
-        "If neither is so, deploy the release that it came with before this one.\n"
+        "If all that has to wait came with releases that are rolled out everywhere by "
+        "now, it is overdue; if no release runs on this database yet, because its "
+        "first deployment stopped midway, nothing has to wait. In either case apply it "
+        "first:\n    python manage.py migrate blog 0004_title\n"
+        "If neither is so, deploy the releases that it came with before this one.\n"
         "If no running release uses what has to wait, it needn't; put into the "
         "settings:\n"
         '    MIGRATION_STAGES_OVERRIDE = {"blog.0004_title": "pre_deploy"}'
