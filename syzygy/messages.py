@@ -11,7 +11,9 @@ from django.db import DEFAULT_DB_ALIAS
 from syzygy.constants import Stage
 
 if TYPE_CHECKING:
-    from syzygy.graph import AnyMigration, Needs
+    from django.db.migrations import Migration
+
+    from syzygy.graph import AnyMigration, MigrationKey, Needs
     from syzygy.staging import Step
 
 OVERRIDE = "MIGRATION_STAGES_OVERRIDE"
@@ -133,6 +135,16 @@ def squashed_remedy(migration: AnyMigration, baseline: Collection[object]) -> st
         "Have no release contain it before all that it replaces is applied everywhere. "
         "If it is, say so in the settings:\n"
         f"    {line}{json.dumps({migration.app_label: migration.name})}"
+    )
+
+
+def stranded(migration: Migration, lost: Iterable[MigrationKey]) -> str:
+    """What to do about a squashed migration that Django leaves out in silence."""
+    names = ", ".join(f'"{app_label}.{name}"' for app_label, name in lost)
+    return (
+        f'The squashed migration "{migration}" is left out: some of those that it '
+        f"replaces are applied, but not {names}, and there is no file to apply. First "
+        'run "migrate" on this database with a release that has the files.'
     )
 
 

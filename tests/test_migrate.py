@@ -1097,6 +1097,56 @@ def test_merged_and_squashed_histories(project: Project) -> None:
     assert set(project.applied()) >= {"blog.0002_title", "blog.0003_merge"}
 
 
+HISTORY = {
+    "0001_initial": source(CREATE, dependencies=[]),
+    "0002_slug": source(ADD),
+    "0003_more": source(ADD_MORE),
+}
+
+
+@pytest.fixture
+def stranded(project: Project) -> Project:
+    """Make a project whose database missed the release with all of the files."""
+    project.app("blog", HISTORY)
+    project.call("migrate", "blog", "0001")
+    replaces = repr([("blog", name) for name in HISTORY])
+    squashed = source(CREATE, ADD, ADD_MORE, dependencies=[], replaces=replaces)
+    project.migrations("blog", {"0001_squashed": squashed})
+    for name in HISTORY:
+        (project.path / f"blog/migrations/{name}.py").unlink()
+    return project
+
+
+def test_a_squashed_migration_that_nothing_can_stand_in_for(stranded: Project) -> None:
+    """Django plans neither it nor what it replaces, and says that nothing is left."""
+    before = dump()
+    for arguments in (["--plan"], ["--check"], []):
+        result = stranded.manage("migrate", "--pre-deploy", *arguments)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert result.stderr.startswith(
+            'CommandError: The squashed migration "blog.0001_squashed" is left out: '
+            "some of those that it replaces are applied, but not "
+            '"blog.0002_slug", "blog.0003_more", and '
+        )
+    assert dump() == before
+    assert "No migrations to apply" in stranded.call("migrate")
+    # The way out.
+    squashed = (stranded.path / "blog/migrations/0001_squashed.py").read_text()
+    stranded.migrations("blog", HISTORY)
+    stranded.call("migrate")
+    for name in HISTORY:
+        (stranded.path / f"blog/migrations/{name}.py").unlink()
+    stranded.migrations("blog", {"0001_squashed": squashed})
+    assert "No migrations to apply" in stranded.call("migrate", "--pre-deploy")
+
+
+def test_a_squashed_migration_is_no_obstacle_to_a_roll_back(stranded: Project) -> None:
+    stranded.app("shop", {"0001_initial": source(CREATE), "0002_title": source(REMOVE)})
+    stranded.call("migrate", "shop")
+    stranded.call("migrate", "shop", "0001", "--pre-deploy")
+    assert stranded.applied()[-1] == "shop.0001_initial"
+
+
 # Nothing is left behind, whatever happens
 
 

@@ -59,8 +59,10 @@ class Planning:
             return plan
         # Not imported at the top: most often there is nothing to do.
         from syzygy.management.auditing import heed_audit
-        from syzygy.management.stager import PlanStager, soft_applied
+        from syzygy.management.stager import PlanStager, check_squashed, soft_applied
 
+        if self._pre_deploy and not any(backward for _, backward in plan):
+            check_squashed(executor.loader)
         is_faking = self._options.get("fake_initial") and not self._options.get("fake")
         faked = soft_applied(executor, plan) if is_faking else ()
         stager = PlanStager(executor, plan, faked)

@@ -4,15 +4,15 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from django.db.migrations import Migration, RunSQL
+from django.db.migrations.exceptions import InconsistentMigrationHistory
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
-from syzygy import conf
+from syzygy import conf, messages
 from syzygy.disk import concerns_other_apps, with_parts
 from syzygy.exceptions import AmbiguousStage
 from syzygy.graph import MigrationKey, baselined, topological, without_replaced
 from syzygy.history import History
-from syzygy.messages import Commands, on_database
 from syzygy.stages import Decision, Policy
 from syzygy.staging import Plan, Step, decide_plan, stage_plan
 
@@ -72,10 +72,10 @@ class PlanStager:
         self, decisions: Mapping[MigrationKey, Decision | AmbiguousStage]
     ) -> list[Step]:
         """The same by other decisions than those that were made."""
-        options = on_database(self._database) + " --fake-initial" * bool(
+        options = messages.on_database(self._database) + " --fake-initial" * bool(
             self._policy.faked
         )
-        commands = Commands(options, self._parents)
+        commands = messages.Commands(options, self._parents)
         return stage_plan(self.plan, decisions, self.needs, self._policy, commands)
 
     def _read_policy(self) -> Policy:
@@ -122,6 +122,23 @@ class PlanStager:
         if not self.plan[0][1]:
             return self._parents(key)
         return [node.key for node in self._graph.node_map[key].children]
+
+
+def check_squashed(loader: MigrationLoader) -> None:
+    """See that each squashed migration, or what it replaces, can be applied.
+
+    One that is applied in part stands aside for the rest of what it replaces. If the
+    files of that are gone, Django plans neither, as if all were applied.
+
+    Raises :class:`InconsistentMigrationHistory`.
+    """
+    applied = loader.applied_migrations
+    known = {*applied, *loader.disk_migrations}
+    for key, migration in loader.replacements.items():
+        lost = [each for each in migration.replaces if each not in known]
+        is_begun = any(each in applied for each in migration.replaces)
+        if lost and is_begun and key not in loader.graph.nodes:
+            raise InconsistentMigrationHistory(messages.stranded(migration, lost))
 
 
 def soft_applied(executor: MigrationExecutor, plan: Plan) -> set[MigrationKey]:
