@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from django.db.migrations import Migration
 
     from syzygy.graph import AnyMigration, MigrationKey, Needs
-    from syzygy.staging import Step
+    from syzygy.staging import Conflict, Step
 
 OVERRIDE = "MIGRATION_STAGES_OVERRIDE"
 BASELINE = "MIGRATION_STAGES_BASELINE"
@@ -160,43 +160,49 @@ def baseline_line(baseline: Mapping[str, str]) -> str:
 
 
 def plan_conflict(
-    pairs: Sequence[tuple[Step, Step]],
-    path: Sequence[Step],
-    ends: Sequence[Step],
-    existing: Collection[str],
-    commands: Commands,
+    conflict: Conflict, existing: Collection[str], commands: Commands
 ) -> str:
     """Why a plan can't be split, and the ways out.
 
-    Of each pair, in the order of the plan, the second needs the first, which has to
-    wait until after the rollout, while the second can't. The ``path`` leads from the
-    first pair's first to its second, over those by which the second needs the first;
-    the ``ends`` are those that have to wait which no other of their app needs;
     ``existing`` are the overrides that there are.
     """
-    post, *between, pre = path
+    post, *between, pre = conflict.path
     verb = "be undone" if post.backward else "run"
     through = "".join(f', through "{step.migration}"' for step in between)
-    conflict = (
+    lines = [
         f'Migration "{pre.migration}" has to {verb} before the rollout '
         f'({pre.decision}), but it needs "{post.migration}" to {verb} first{through}, '
         f"which has to wait until after the rollout ({post.decision})."
-    )
-    likewise = [
-        f'Likewise "{needing.migration}" needs "{needed.migration}".'
-        for needed, needing in pairs[1:]
     ]
+    lines += [
+        f'Likewise "{needing.migration}" needs "{needed.migration}".'
+        for needed, needing in conflict.pairs[1:]
+    ]
+    if post.backward:
+        lines.append(_roll_back_first(conflict.pairs, commands))
+    else:
+        if all(step.decision.assumed for step in conflict.hurried):
+            # First, as it takes nothing away.
+            lines.append(_wait(conflict.hurried, existing))
+        lines.append(_apply_first(conflict.ends, commands))
     stage = Stage.POST_DEPLOY if post.backward else Stage.PRE_DEPLOY
-    stages = {str(needed.migration): stage for needed, _ in pairs}
-    override = (
+    stages = {str(needed.migration): stage for needed, _ in conflict.pairs}
+    lines.append(
         "If no running release uses what has to wait, it needn't; put into the "
         f"settings:\n    {override_line(stages, existing)}"
     )
-    if post.backward:
-        way = _roll_back_first(pairs, commands)
-    else:
-        way = _apply_first(ends, commands)
-    return "\n".join([conflict, *likewise, way, override])
+    return "\n".join(lines)
+
+
+def _wait(steps: Sequence[Step], existing: Collection[str]) -> str:
+    """The way out where nobody said that these can't wait."""
+    names = [str(step.migration) for step in steps]
+    line = override_line(dict.fromkeys(names, Stage.POST_DEPLOY), existing)
+    quoted = " and ".join(f'"{name}"' for name in names)
+    return (
+        f"If {quoted} may run after the rollout, say so with stage = "
+        f"Stage.POST_DEPLOY in the migration, or in the settings:\n    {line}"
+    )
 
 
 def _apply_first(ends: Iterable[Step], commands: Commands) -> str:

@@ -21,6 +21,7 @@ from syzygy.history import History
 from syzygy.requirements import (
     NotAStage,
     declared_stage,
+    is_opaque,
     never_waits,
     operation_rules,
     to_stage,
@@ -81,7 +82,8 @@ class Decision(NamedTuple):
     ``deciding`` operation and its rule are those that the stage was inferred from;
     ``note`` says what there is to say otherwise. ``unseen`` tells that the migration
     touches only what the same plan creates, ``uncertain`` that the history didn't go
-    back far enough to tell what the migration does.
+    back far enough to tell what the migration does, ``assumed`` that it is required
+    only because nobody can tell what the code or SQL in it does.
     """
 
     stage: Stage | None
@@ -91,6 +93,7 @@ class Decision(NamedTuple):
     note: str = ""
     unseen: bool = False
     uncertain: bool = False
+    assumed: bool = False
 
     @property
     def is_defined(self) -> bool:
@@ -322,6 +325,8 @@ def infer(judgement: Judgement) -> Decision | None:
         deciding=deciding,
         note="" if deciding else rules.STATE_ONLY.why,
         uncertain=uncertain,
+        assumed=pre is not None
+        and all(is_opaque(rule) for _, rule in judgement if rule.required),
     )
 
 

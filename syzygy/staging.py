@@ -8,7 +8,7 @@ unapplied where ``backward`` is true.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from django.db.migrations import Migration
@@ -152,14 +152,12 @@ def stage_plan(
         and (step.backward or not step.decision.unseen)
     ]
     if conflicts:
-        pairs = [(step, steps[needed_by[step.key].last]) for step in conflicts]
-        path = _path(conflicts[0].key, steps, needed_by)
+        conflict = _conflict(conflicts, steps, needed_by, needs)
         error = AmbiguousPlan(
-            messages.plan_conflict(
-                pairs, path, _ends(conflicts, needs), policy.override, commands
-            )
+            messages.plan_conflict(conflict, policy.override, commands)
         )
-        error.migrations = (pairs[0][1].key, pairs[0][0].key)
+        needed, needing = conflict.pairs[0]
+        error.migrations = (needing.key, needed.key)
         raise error
     staged: dict[MigrationKey, Step] = {}
     for key, step in steps.items():
@@ -174,6 +172,46 @@ def stage_plan(
             because = blocker.because or blocker.migration
             staged[key] = step._replace(is_postponed=True, because=because)
     return list(staged.values())
+
+
+class Conflict(NamedTuple):
+    """Why a plan can't be split.
+
+    Of each of the ``pairs``, in the order of the plan, the second needs the first,
+    which has to wait until after the rollout, while the second can't. The ``path``
+    leads from the first pair's first to its second, over those by which the second
+    needs the first; the ``ends`` are those that have to wait which no other of their
+    app needs. The ``hurried`` are all that can't wait and need one that has to.
+    """
+
+    pairs: Sequence[tuple[Step, Step]]
+    path: Sequence[Step]
+    ends: Sequence[Step]
+    hurried: Sequence[Step]
+
+
+def _conflict(
+    waiting: Sequence[Step],
+    steps: Mapping[MigrationKey, Step],
+    needed_by: Mapping[MigrationKey, _Need],
+    needs: Needs,
+) -> Conflict:
+    # What isn't in the plan needs nothing that is.
+    table = {key: [*needs(key)] for key in steps}
+    late = {step.key for step in waiting}
+    for key, needed in table.items():
+        if not late.isdisjoint(needed):
+            late.add(key)
+    return Conflict(
+        pairs=[(step, steps[needed_by[step.key].last]) for step in waiting],
+        path=_path(waiting[0].key, steps, needed_by),
+        ends=_ends(waiting, lambda key: table.get(key, ())),
+        hurried=[
+            step
+            for key, step in steps.items()
+            if key in late and step.is_pinned and step.stage is Stage.PRE_DEPLOY
+        ],
+    )
 
 
 class _Need(NamedTuple):

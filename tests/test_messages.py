@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.commands.migrate import Command as DjangoMigrate
-from django.db.migrations import Migration
+from django.db.migrations import Migration, operations
 from django.test import override_settings
 
 from syzygy import Stage, messages
@@ -358,6 +358,59 @@ def test_conflict_is_settled_by_the_commands_as_they_are_pasted(
         assert paste_commands(project, conflict.targets)
         # There may be nothing left to stage.
         project.stage(conflict.targets)
+
+
+CODE = operations.RunPython(lambda apps, editor: None)
+CODE_LATE = migration("a.0003", CODE, needs="a.0002")
+
+
+@pytest.mark.parametrize("settings_before", [{}, {OVERRIDE: {"b.0001": POST}}])
+@pytest.mark.parametrize(
+    ("late", "names"),
+    [
+        ([CODE_LATE], ["a.0003"]),
+        ([migration("a.0003", operations.RunSQL("x"), needs="a.0002")], ["a.0003"]),
+        ([migration("a.0003", CODE, options("Old"), needs="a.0002")], ["a.0003"]),
+        (
+            [CODE_LATE, migration("b.0002", CODE, needs="b.0001 a.0003")],
+            ["a.0003", "b.0002"],
+        ),
+    ],
+    ids=["Python", "SQL", "with what may run in either stage", "several"],
+)
+def test_conflict_with_code_of_no_stage_is_settled_by_giving_it_one(
+    tmp_path: Path,
+    late: list[Migration],
+    names: list[str],
+    settings_before: dict[str, Any],
+) -> None:
+    project = Project(A1, B1, REMOVE, *late).record(DEPLOYED)
+    with project.installed(tmp_path, **settings_before):
+        message = told(project)
+        wait, _ = lines(message, OVERRIDE)
+        quoted = " and ".join(f'"{name}"' for name in names)
+        assert f"If {quoted} may run after the rollout, say so with " in message
+        copy = {name: dict(value) for name, value in settings_before.items()}
+        with override_settings(**paste(wait, **copy)):
+            assert project.split() == ([], ["a.0002", *names])
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        [migration("a.0003", CODE, add("Old", "h"), needs="a.0002")],
+        [migration("a.0003", CODE, needs="a.0002", stage=PRE)],
+        [CODE_LATE, migration("a.0004", add("Old", "h"), needs="a.0003")],
+        [CODE_LATE, migration("b.0002", add("Old", "h"), needs="b.0001 a.0002")],
+    ],
+    ids=["more in it", "declared", "something after it", "something beside it"],
+)
+def test_conflict_that_giving_code_a_stage_would_not_settle(
+    late: list[Migration],
+) -> None:
+    message = told(Project(A1, B1, REMOVE, *late).record(DEPLOYED))
+    assert "may run after the rollout, say so" not in message
+    assert len(lines(message, OVERRIDE)) == 1
 
 
 def test_zero_is_never_offered() -> None:
