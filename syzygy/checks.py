@@ -153,16 +153,17 @@ def _ambiguities(
             for migration, ambiguity in ambiguous.items()
             if migration not in unadopted
         }
-    overridable = sorted(
-        str(migration)
+    stages = {
+        str(migration): ambiguity.stage
         for migration, ambiguity in ambiguous.items()
         if not migration.replaces and not isinstance(ambiguity, InvalidStage)
-    )
+    }
     for migration, ambiguity in ambiguous.items():
         hint = [ambiguity.remedy]
         # Each hint sets the setting, if there is none. Django sorts what it shows.
-        if not configuration.override and str(migration) in overridable[1:][-1:]:
-            hint.append(messages.override_all(overridable))
+        is_last = len(stages) > 1 and str(migration) == max(stages)
+        if is_last and not configuration.override:
+            hint.append(messages.override_all(dict(sorted(stages.items()))))
         if migration in unadopted and not migration.replaces:
             hint.append(adoption)
         yield checks.Error(

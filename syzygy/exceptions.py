@@ -1,17 +1,22 @@
 """What can't be decided. Their messages are written for whoever has to act on them."""
 
+from syzygy.constants import Stage
+
 
 class AmbiguousStage(ValueError):
     """A migration whose stage can be told neither from settings nor by the rules.
 
     ``summary`` is the first line of the message, ``remedy`` the rest: the ways out,
-    ready to paste.
+    ready to paste. ``stage`` is the one that they propose.
     """
 
-    def __init__(self, summary: str, remedy: str = "") -> None:
+    def __init__(
+        self, summary: str, remedy: str = "", stage: Stage = Stage.PRE_DEPLOY
+    ) -> None:
         super().__init__(f"{summary}\n{remedy}" if remedy else summary)
         self.summary = summary
         self.remedy = remedy
+        self.stage = stage
 
 
 class InvalidStage(AmbiguousStage):

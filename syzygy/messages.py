@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 OVERRIDE = "MIGRATION_STAGES_OVERRIDE"
 BASELINE = "MIGRATION_STAGES_BASELINE"
 
-
+SPLIT = "Split it into one migration per stage."
+KEEP = (
+    "Keep the name in the database (db_column, db_table), or add what is new, "
+    "back-fill it, switch to it and remove the old in later deployments."
+)
 USE = (
     "Use one of the two stages:\n"
     "    from syzygy import Stage\n"
@@ -93,39 +97,36 @@ def stage_remedy(
     override: Collection[str],
     baseline: Collection[object],
     *,
-    can_split: bool,
-    split: str = "",
+    way: str,
+    stage: Stage,
 ) -> str:
     """How to settle the stage of a migration, given the overrides there are.
 
-    Where it can't be split into several in different stages, what it does has to be
-    done in another way; ``split`` says how, where an operation has to be split as well.
+    The ``way`` is what to do rather than to say the ``stage``. That is post-deploy
+    where only code of which nobody has said so has to run before the rollout.
     ``baseline`` is empty if the settings have none.
     """
     if migration.replaces:
         return squashed_remedy(migration, baseline)
-    setting = override_line({str(migration): Stage.PRE_DEPLOY}, override)
-    if can_split:
-        way = split or "Split it into one migration per stage."
+    if stage is Stage.POST_DEPLOY:
+        say = "if its code may run after the rollout, say so"
+        line = "stage = Stage.POST_DEPLOY"
     else:
-        way = (
-            "Keep the name in the database (db_column, db_table), or add what is new, "
-            "back-fill it, switch to it and remove the old in later deployments."
-        )
+        say = "if the running release doesn't use what it changes, say when it runs"
+        line = "stage = Stage.PRE_DEPLOY  # or Stage.POST_DEPLOY"
     return (
-        f"{way} Or, if the running release doesn't use what it changes, say when it "
-        "runs, in the migration:\n"
+        f"{way} Or, {say}, in the migration:\n"
         "    from syzygy import Stage\n"
-        "    stage = Stage.PRE_DEPLOY  # or Stage.POST_DEPLOY\n"
+        f"    {line}\n"
         "or in the settings:\n"
-        f"    {setting}"
+        f"    {override_line({str(migration): stage}, override)}"
     )
 
 
-def override_all(names: Sequence[str]) -> str:
+def override_all(stages: Mapping[str, Stage]) -> str:
     """The end of a remedy: the line for the migrations of several remedies at once."""
-    line = override_line(dict.fromkeys(names, Stage.PRE_DEPLOY), ())
-    return f"or there, for all {len(names)} migrations at once:\n    {line}"
+    line = override_line(stages, ())
+    return f"or there, for all {len(stages)} migrations at once:\n    {line}"
 
 
 def squashed_remedy(migration: AnyMigration, baseline: Collection[object]) -> str:

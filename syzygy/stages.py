@@ -163,17 +163,34 @@ def decide(
         return decision
     if fallback := policy.fallen_back(migration):
         return Decision(*fallback, note=complain(own, halves))
-    torn = _torn(own, halves)
+    way = _way(own, halves)
+    is_code = way == messages.SPLIT and _is_assumed(own)
+    stage = Stage.POST_DEPLOY if is_code else Stage.PRE_DEPLOY
     raise AmbiguousStage(
         f'The stage of migration "{migration}" is ambiguous: {complain(own, halves)}.',
         messages.stage_remedy(
             migration,
             policy.override,
             policy.baseline,
-            can_split=all(rule.stageable for _, rule in own),
-            split=torn[1].remedy if torn else "",
+            way=way,
+            stage=stage,
         ),
+        stage,
     )
+
+
+def _way(judgement: Judgement, halves: AllHalves) -> str:
+    """What to do about a migration that no stage suits."""
+    if not all(rule.stageable for _, rule in judgement):
+        return messages.KEEP
+    torn = _torn(judgement, halves)
+    return (torn and torn[1].remedy) or messages.SPLIT
+
+
+def _is_assumed(judgement: Judgement) -> bool:
+    """Whether nothing but code that nobody can judge has to run before the rollout."""
+    early = [rule for _, rule in judgement if rule.required is Stage.PRE_DEPLOY]
+    return bool(early) and all(map(is_opaque, early))
 
 
 def is_never_ambiguous(migration: AnyMigration) -> bool:
@@ -325,8 +342,7 @@ def infer(judgement: Judgement) -> Decision | None:
         deciding=deciding,
         note="" if deciding else rules.STATE_ONLY.why,
         uncertain=uncertain,
-        assumed=pre is not None
-        and all(is_opaque(rule) for _, rule in judgement if rule.required),
+        assumed=_is_assumed(judgement),
     )
 
 

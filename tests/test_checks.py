@@ -28,6 +28,7 @@ from tests.command_helpers import (
     ADD,
     ADD_MORE,
     CREATE,
+    HOOK,
     REMOVE,
     RENAME,
     STATE_ONLY,
@@ -383,7 +384,7 @@ def test_e001_a_few_are_told_one_by_one(
 def test_e001_the_ways_out_of_several_can_be_pasted_together(
     project: Project, existing: dict[str, str]
 ) -> None:
-    project.app("shop", HISTORY)
+    project.app("shop", {**HISTORY, "0002_both": source(HOOK, REMOVE)})
     project.app("blog", {**HISTORY, "0003_rename": source(RENAME)})
     project.app("wrong", {"0001_initial": source(CREATE, stage='"pre"')})
     if existing:
@@ -399,11 +400,10 @@ def test_e001_the_ways_out_of_several_can_be_pasted_together(
         assert len(run(project, **settled)) == 3
     settled = paste(deepcopy(project.settings), "".join(chain.from_iterable(ways)))
     assert [*map(str, run(project, **settled))] == found[3:]
-    assert {*settled["MIGRATION_STAGES_OVERRIDE"]} == {
-        *existing,
-        "blog.0002_both",
-        "blog.0003_rename",
-        "shop.0002_both",
+    assert settled["MIGRATION_STAGES_OVERRIDE"] == existing | {
+        "blog.0002_both": "pre_deploy",
+        "blog.0003_rename": "pre_deploy",
+        "shop.0002_both": "post_deploy",
     }
 
 

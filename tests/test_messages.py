@@ -604,6 +604,31 @@ def test_ambiguous_stage_tells_what_contradicts_what(
     assert caught.value.remedy.startswith(way)
 
 
+@pytest.mark.parametrize(
+    ("body", "proposed"),
+    [
+        ([CODE, remove("Old", "f")], POST),
+        ([operations.RunSQL("x"), CODE, remove("Old", "f")], POST),
+        ([CODE, add("Old", "h"), remove("Old", "f")], PRE),
+        ([CODE, rename("Old", "f", "h")], PRE),
+        ([add("Old", "h"), remove("Old", "f")], PRE),
+    ],
+)
+def test_ambiguous_stage_is_settled_without_taking_away_what_is_in_use(
+    tmp_path: Path, body: list[Any], proposed: Stage
+) -> None:
+    project = Project(A1, migration("a.0002", *body, needs="a.0001")).record("a.0001")
+    with project.installed(tmp_path):
+        with pytest.raises(AmbiguousStage) as caught:
+            project.stage()
+        assert caught.value.stage is proposed
+        [attribute] = lines(caught.value.remedy, "stage")
+        [line] = lines(caught.value.remedy, OVERRIDE)
+        assert paste(attribute, Stage=Stage)["stage"] is proposed
+        with override_settings(**paste(line)):
+            assert project.stage()[0].stage is proposed
+
+
 def test_ambiguous_stage_that_is_nonsense_is_told_as_such() -> None:
     project = Project(A1, migration("a.0002", needs="a.0001", stage="early"))
     with pytest.raises(AmbiguousStage, match=r'"a\.0002" declares .* \'early\' is no'):
