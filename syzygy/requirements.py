@@ -232,6 +232,25 @@ def _stood_for(
     return effects or [opaque]
 
 
+def makes_its_own(operation: Operation) -> bool:
+    """Whether what the operation adds to the state is new to the database as well.
+
+    Code and SQL may stand for what is added beside them, or adopt what is there.
+    """
+    return bool(getattr(operation, "state_operations", True)) and _makes(operation)
+
+
+def _makes(operation: Operation) -> bool:
+    if isinstance(operation, django_operations.SeparateDatabaseAndState):
+        return any(map(_makes, operation.database_operations))
+    if isinstance(operation, django_operations.RunSQL):
+        # Not imported at the top: most commands never get here.
+        from syzygy.sql import makes_anything
+
+        return makes_anything(operation.sql)
+    return not isinstance(operation, django_operations.RunPython)
+
+
 def _judge_all(
     operations: Sequence[Operation], app_label: str, history: History
 ) -> list[Rule]:

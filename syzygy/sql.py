@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from syzygy.sql_scanner import END, Token, Tokens, statements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 class Action(StrEnum):
@@ -54,17 +54,23 @@ def schema_changes(sql: object) -> tuple[SchemaChange, ...]:
     way of altering a table does. A table dropped twice, or in each of two branches,
     is one change.
     """
-    texts = [_text(item) for item in (sql if isinstance(sql, list | tuple) else [sql])]
-    if not any(word in text.lower() for text in texts for word in _TELLTALES):
-        return ()
+    return tuple(_read(sql, ("drop", "rename", "change", "schema")).changes.values())
+
+
+def makes_anything(sql: object) -> bool:
+    """Whether `sql` makes a table that can't have been there, or adds a column."""
+    reader = _read(sql, ("create", "add"))
+    return _Fate.MADE in reader.tables.values() or bool(reader.columns_made)
+
+
+def _read(sql: object, telltales: Iterable[str]) -> _Reader:
+    """Follow it, unless it has none of the words without which it tells nothing."""
     reader = _Reader()
-    for text in texts:
-        reader.read(text)
-    return tuple(reader.changes.values())
-
-
-# Text without any of these has nothing to tell, and needs no closer look.
-_TELLTALES = ("drop", "rename", "change", "schema")
+    texts = [_text(item) for item in (sql if isinstance(sql, list | tuple) else [sql])]
+    if any(word in text.lower() for text in texts for word in telltales):
+        for text in texts:
+            reader.read(text)
+    return reader
 
 
 def _text(item: object) -> str:

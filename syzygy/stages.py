@@ -22,6 +22,7 @@ from syzygy.requirements import (
     NotAStage,
     declared_stage,
     is_opaque,
+    makes_its_own,
     never_waits,
     operation_rules,
     to_stage,
@@ -307,10 +308,8 @@ def _advance(
     operation: Operation, key: MigrationKey, history: History, judged: Iterable[Rule]
 ) -> None:
     """Move ``history`` on; what an operation creates in the state alone isn't new."""
-    history.origin = None
-    for rule in judged:
-        if rule.has_effect:
-            history.origin = key
+    is_new = any(rule.has_effect for rule in judged) and makes_its_own(operation)
+    history.origin = key if is_new else None
     history.advance(operation, key[0])
 
 

@@ -189,6 +189,19 @@ def both(database: Operation, state: Operation) -> Operation:
     return SeparateDatabaseAndState([database], [state])
 
 
+def test_what_code_may_have_found_is_in_use() -> None:
+    """A model that moves to this app, with code beside it that makes no table."""
+    remove = RemoveField("moved", "title")
+    moved = model("Moved", title=text(null=True))
+    for database, expected in (
+        (RunPython(print), {"SZ004"}),
+        (RunSQL("SELECT 1"), {"SZ004"}),
+        (RunSQL("CREATE TABLE x (id int)"), set()),
+    ):
+        release = step(both(database, moved)), step(remove, stage=Stage.PRE_DEPLOY)
+        assert breaking(audited([AUTHOR], *release)) == expected
+
+
 def test_what_cannot_be_read_is_what_its_state_says() -> None:
     remove = RemoveField("post", "title")
     for operation in (

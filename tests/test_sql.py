@@ -12,7 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syzygy.sql import Action, ObjectType, SchemaChange, schema_changes
+from syzygy.sql import (
+    Action,
+    ObjectType,
+    SchemaChange,
+    makes_anything,
+    schema_changes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -638,6 +644,26 @@ REMAKE = """
 )
 def test_what_the_text_makes_itself(sql: object, expected: str) -> None:
     assert found(sql) == changes(expected)
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("CREATE TABLE x (a int)", True),
+        ("alter table x add column a int", True),
+        (["SELECT 1", ("CREATE TABLE x (a int)", None)], True),
+        ("DO $$ BEGIN CREATE TABLE x (a int); END $$", True),
+        # It may have been there already.
+        ("CREATE TABLE IF NOT EXISTS x (a int)", False),
+        ("CREATE INDEX x ON y (a)", False),
+        ("INSERT INTO x VALUES ('CREATE TABLE y (a int)')", False),
+        ("-- ALTER TABLE x ADD a int", False),
+        ("UPDATE x SET a = 1", False),
+        (None, False),
+    ],
+)
+def test_whether_the_text_makes_anything(sql: object, expected: bool) -> None:
+    assert makes_anything(sql) is expected
 
 
 def test_sqlite_agrees_that_the_remake_keeps_the_table() -> None:

@@ -114,6 +114,18 @@ WHOLE: dict[str, tuple[list[Operation], list[str]]] = {
             "Fill field c on new",
         ],
     ),
+    "a new model whose table code may have found": (
+        [
+            m.SeparateDatabaseAndState([m.RunPython(print)], [NEW]),
+            m.AddField("new", "c", text(null=True)),
+            Backfill("new", "c", "x"),
+        ],
+        [
+            "Custom state/database change combination",
+            "Add field c to new",
+            "Fill field c on new",
+        ],
+    ),
     "what need not be kept": (
         [
             m.AlterField("old", "b", text()),

@@ -506,6 +506,61 @@ def test_what_only_touches_what_the_plan_creates_is_brought_forward(
     assert steps["a.0005"].because is None
 
 
+def adopting(*database: Any) -> Any:
+    """A model that is added to the state of another app beside what the database does.
+
+    Its table is that of "Old".
+    """
+    model = create("New", "f", db_table="a_old")
+    return operations.SeparateDatabaseAndState(database, [model])
+
+
+SELECT = operations.RunSQL("SELECT 1")
+MAKING = operations.RunSQL(["CREATE TABLE x (id int)", ("SELECT 1", None)])
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        adopting(),
+        adopting(CODE),
+        adopting(SELECT, CODE),
+        adopting(operations.SeparateDatabaseAndState([CODE])),
+        operations.RunSQL("SELECT 1", state_operations=adopting().state_operations),
+        operations.RunSQL(
+            "CREATE TABLE IF NOT EXISTS a_old (id int)",
+            state_operations=adopting().state_operations,
+        ),
+    ],
+    ids=["nothing", "Python", "both", "nested", "SQL", "SQL that may find it"],
+)
+def test_what_code_may_have_found_is_seen(operation: Any) -> None:
+    """A model that moves to another app keeps its table, which is in use."""
+    project = deployed(
+        migration("b.0002", operation, needs="b.0001 a.0001"),
+        migration("b.0003", remove("New", "f"), needs="b.0002"),
+        migration("b.0004", add("New", "h"), needs="b.0003"),
+    )
+    assert conflict(project) == "b.0004 needs b.0003"
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        adopting(MAKING),
+        adopting(CODE, MAKING),
+        operations.RunSQL(MAKING.sql, state_operations=adopting().state_operations),
+    ],
+)
+def test_what_sql_makes_is_unseen(operation: Any) -> None:
+    project = deployed(
+        migration("b.0002", operation, needs="b.0001"),
+        migration("b.0003", remove("New", "f"), needs="b.0002"),
+        migration("b.0004", add("New", "h"), needs="b.0003"),
+    )
+    assert project.split() == (["b.0002", "b.0003", "b.0004"], [])
+
+
 @pytest.mark.parametrize(
     "operation",
     [

@@ -27,7 +27,7 @@ from syzygy.exceptions import AmbiguousStage, RuleError
 from syzygy.graph import MigrationKey
 from syzygy.history import History, ModelKey
 from syzygy.messages import error_line
-from syzygy.requirements import is_opaque, operation_effects
+from syzygy.requirements import is_opaque, makes_its_own, operation_effects
 from syzygy.rules import RUN_SQL, Rule
 from syzygy.stages import Decision, Source, describe, skip
 
@@ -169,7 +169,8 @@ def _look(
             yield from _ask(rules, part)
             is_real = not part.state_only and any(r.has_effect for r in part.effects)
             has_effect = has_effect or is_real
-        history.origin = subject.key if has_effect else None
+        is_new = has_effect and makes_its_own(operation)
+        history.origin = subject.key if is_new else None
         history.advance(operation, label)
     yield from _ask(rules, audited)
     return audited

@@ -22,7 +22,7 @@ from syzygy.generation.settling import comment
 from syzygy.generation.states import history_of
 from syzygy.graph import MigrationKey, baselined
 from syzygy.history import History
-from syzygy.requirements import is_opaque, operation_effects
+from syzygy.requirements import is_opaque, makes_its_own, operation_effects
 from syzygy.stages import Policy, decide
 
 _MIXED = (
@@ -95,7 +95,8 @@ def _staged(
         if may_have_rows or not is_idle:
             required = (rule.required for rule in judged)
             yield _Staged(operation, frozenset(filter(None, required)))
-        history.origin = "new" if any(rule.has_effect for rule in judged) else None
+        is_new = any(rule.has_effect for rule in judged) and makes_its_own(operation)
+        history.origin = "new" if is_new else None
         history.advance(operation, app_label)
 
 
