@@ -167,8 +167,8 @@ _TABLE_OPTIONS = {
 # What a table has besides columns, as in ALTER TABLE t DROP INDEX i. In PostgreSQL
 # many of these are names of columns too; then no name follows.
 _PARTS = {
-    *("CHECK", "CLUSTERING", "CONSTRAINT", "FOREIGN", "INDEX", "KEY", "PARTITION"),
-    *("PERIOD", "PRIMARY", "SYSTEM", "UNIQUE"),
+    *("CHECK", "CLUSTERING", "CONSTRAINT", "EXCLUDE", "FOREIGN", "FULLTEXT", "INDEX"),
+    *("KEY", "PARTITION", "PERIOD", "PRIMARY", "SPATIAL", "SYSTEM", "UNIQUE"),
 }
 # How many texts deep to read: an EXECUTE in an EXECUTE in a DO is rare enough, and
 # each level is one more pass over the text.
@@ -315,8 +315,9 @@ class _Reader:
         return True
 
     def add_column(self, it: _Cursor, table: _Name) -> None:
-        it.take("COLUMN")
-        self.columns_made.add(table.key + it.name().key)
+        is_column = it.take("COLUMN") or not _is_part(it)
+        if is_column and not it.take("IF", "NOT", "EXISTS"):
+            self.columns_made.add(table.key + it.name().key)
 
     def change(self, it: _Cursor, table: _Name) -> None:
         it.take("COLUMN")

@@ -655,7 +655,11 @@ def test_what_the_text_makes_itself(sql: object, expected: str) -> None:
         ("DO $$ BEGIN CREATE TABLE x (a int); END $$", True),
         # It may have been there already.
         ("CREATE TABLE IF NOT EXISTS x (a int)", False),
+        ("ALTER TABLE x ADD COLUMN IF NOT EXISTS a int", False),
+        # It is no table and no column.
         ("CREATE INDEX x ON y (a)", False),
+        ("ALTER TABLE x ADD CONSTRAINT y CHECK (a > 0)", False),
+        ("ALTER TABLE x ADD FULLTEXT INDEX y (a), ADD EXCLUDE (a WITH =)", False),
         ("INSERT INTO x VALUES ('CREATE TABLE y (a int)')", False),
         ("-- ALTER TABLE x ADD a int", False),
         ("UPDATE x SET a = 1", False),
