@@ -201,15 +201,13 @@ def is_never_ambiguous(migration: AnyMigration) -> bool:
     )
 
 
-def skip(
-    migration: AnyMigration, history: History, unseen: Collection[Hashable] = ()
-) -> None:
+def skip(migration: AnyMigration, history: History) -> None:
     """Move ``history`` on to the state after a migration without looking at it.
 
-    What it creates is known to the running release unless that is given as ``unseen``.
+    What it creates is known to the running release.
     """
-    history.unseen = unseen
-    history.origin = key_of(migration) if unseen else None
+    history.unseen = ()
+    history.origin = None
     for operation in migration.operations:
         history.advance(operation, migration.app_label)
 

@@ -705,6 +705,34 @@ def test_migrate_says_nothing_where_a_baseline_is_new(
         assert applied() == {"0001_initial", "0002_next", "0003_next"}
 
 
+def test_migrate_tells_of_a_baseline_that_is_ahead(project: Project) -> None:
+    """Pasted with the newest migrations, it covers some that aren't deployed yet."""
+    project.app("shop", {"0001_initial": source(CREATE)})
+    baseline = {"blog": "0003_next", "shop": "0001_initial"}
+    with blog(
+        project,
+        source(ADD),
+        source(REMOVE),
+        MIGRATION_STAGES_BASELINE=baseline,
+    ):
+        told = migrate("--pre-deploy", "--audit")
+        assert told.code == 1
+        assert "SZ004 blog.0003_next" in told.err
+        assert "0002_next" not in told.err
+        assert applied() == {"0001_initial"}
+        line = 'MIGRATION_STAGES_BASELINE = {"blog": "0001_initial", "shop": "0001_'
+        assert f"correct that first:\n    {line}" in told.err
+        corrected = {**baseline, "blog": "0001_initial"}
+        with override_settings(MIGRATION_STAGES_BASELINE=corrected):
+            told = migrate("--pre-deploy", "--audit")
+            assert (told.code, told.err) == (0, "")
+            assert "0003_next" not in applied()
+        # It is a warning otherwise, of what is brought forward.
+        told = migrate("--pre-deploy")
+        assert (told.code, told.err.count("SZ004")) == (0, 1)
+        assert "0003_next" in applied()
+
+
 def test_migrate_refuses_what_breaks_tables_that_it_only_records(
     project: Project,
 ) -> None:

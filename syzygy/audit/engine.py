@@ -33,11 +33,15 @@ from syzygy.stages import Decision, Source, describe, skip
 
 
 class Subject(NamedTuple):
-    """A migration to look at, how its stage came about, and in which it runs."""
+    """A migration to look at, how its stage came about, and in which it runs.
+
+    One that ``is_new`` is to be applied, whatever the settings say is deployed.
+    """
 
     migration: Migration
     decision: Decision | AmbiguousStage
     stage: Stage | None
+    is_new: bool = False
 
     @property
     def key(self) -> MigrationKey:
@@ -57,6 +61,7 @@ class Subject(NamedTuple):
         return (
             isinstance(self.decision, Decision)
             and self.decision.source is Source.BASELINE
+            and not self.is_new
         )
 
 
@@ -65,16 +70,13 @@ def audit_plan(
     history: History,
     rules: Collection[AuditRule],
     vendor: str,
-    *,
-    is_baseline_new: bool = False,
 ) -> Iterator[Finding]:
     """What the rules find in the migrations of one release, in their order.
 
-    The running release knows nothing of what these migrations create; of what those
-    create that predate adoption only if that is new to the database. ``history`` is the
-    state before the first of them.
+    The running release knows nothing of what these migrations create, but for those
+    that predate adoption. ``history`` is the state before the first of them.
     """
-    release = _release(subjects)._replace(is_baseline_new=is_baseline_new)
+    release = _release(subjects)
     for subject in subjects:
         audited = yield from _look(subject, history, rules, vendor, release)
         if audited.stage is Stage.POST_DEPLOY and audited.has_code:
@@ -105,7 +107,6 @@ class _Release(NamedTuple):
     gone: Collection[ModelKey]
     heirs: Collection[tuple[str, ...]]
     after_code: bool = False
-    is_baseline_new: bool = False
 
 
 def _release(subjects: Sequence[Subject]) -> _Release:
@@ -157,8 +158,7 @@ def _look(
         release.after_code,
     )
     if subject.predates_adoption or subject.is_faked:
-        is_new = release.is_baseline_new and not subject.is_faked
-        skip(subject.migration, history, release.migrations if is_new else ())
+        skip(subject.migration, history)
         return audited
     label = subject.migration.app_label
     for position, operation in enumerate(subject.migration.operations):

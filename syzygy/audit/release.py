@@ -32,12 +32,10 @@ def audit_release(
     """
     rules = rules_for(settings, vendor)
     subjects, extra = released(stager)
+    subjects = [subject._replace(is_new=True) for subject in subjects]
     sieve = sieve_for(settings, rules)
     nodes = {subject.key: subject.migration for subject in subjects}
-    found = [
-        *extra,
-        *findings_of(stager, subjects, rules, vendor, is_baseline_new=True),
-    ]
+    found = [*extra, *findings_of(stager, subjects, rules, vendor)]
     kept = tuple(sifted(sieve, subjects, found, nodes))
     return Audit("the plan", vendor, findings=kept, suppressed=tuple(sieve.suppressed))
 
@@ -104,17 +102,13 @@ def findings_of(
     subjects: Sequence[Subject],
     rules: Collection[AuditRule],
     vendor: str,
-    *,
-    is_baseline_new: bool = False,
 ) -> Iterator[Finding]:
     """What the rules find in the migrations of a release."""
     history = History(conf.is_swapped)
     for migration in stager.before:
         for operation in migration.operations:
             history.advance(operation, migration.app_label)
-    yield from audit_plan(
-        subjects, history, rules, vendor, is_baseline_new=is_baseline_new
-    )
+    yield from audit_plan(subjects, history, rules, vendor)
 
 
 def _ambiguous_order(error: AmbiguousPlan) -> Finding:

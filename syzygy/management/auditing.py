@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -10,7 +10,8 @@ from django.core.management import CommandError
 
 from syzygy import conf
 from syzygy.exceptions import RuleError
-from syzygy.messages import on_database
+from syzygy.messages import BASELINE, baseline_line, on_database
+from syzygy.stages import Decision, Source
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -53,11 +54,39 @@ def heed_audit(
     if not found:
         return
     command = f"python manage.py check_migrations{on_database(connection.alias)}"
-    told = "\n".join([*map(_line, found), f"For what to do about it:\n    {command}"])
+    told = "\n".join(
+        [
+            *map(_line, found),
+            *_outdated(stager, found),
+            f"For what to do about it:\n    {command}",
+        ]
+    )
     if refuses and not options.get("plan"):
         raise CommandError(f"The audit refuses this plan; nothing is applied.\n{told}")
     if options["verbosity"] >= 1:
         warn(told)
+
+
+def _outdated(stager: PlanStager, found: Iterable[Finding]) -> Iterator[str]:
+    """What to say where a baseline covers what is yet to be applied."""
+    labels = {each.app_label for each in found if _is_covered(stager, each)}
+    if not labels:
+        return
+    newest = {
+        migration.app_label: migration.name
+        for migration in stager.before
+        if migration.app_label in labels
+    }
+    line = baseline_line({**conf.read().baseline, **newest})
+    yield (
+        f'The setting "{BASELINE}" covers some of it as deployed everywhere, but this '
+        f"database lacks that. If a release runs on it, correct that first:\n    {line}"
+    )
+
+
+def _is_covered(stager: PlanStager, finding: Finding) -> bool:
+    decision = stager.decisions.get((finding.app_label, finding.migration))
+    return isinstance(decision, Decision) and decision.source is Source.BASELINE
 
 
 def _is_off(*, refuses: bool) -> bool:
