@@ -150,6 +150,7 @@ class History(UnrenderedState):
     def forget_origins(self) -> None:
         """Take all that exists for known to the running release."""
         self._origins.clear()
+        self._released.clear()
 
     # How it moves on
 

@@ -48,6 +48,7 @@ from django.db.models import (
     ManyToManyField,
     OneToOneField,
     Q,
+    TextField,
     UniqueConstraint,
 )
 from hypothesis import given, settings
@@ -407,6 +408,16 @@ def test_what_was_created_is_unseen_as_long_as_its_origin_is() -> None:
     assert unseen(state.branch(), "author", "z")
     state.forget_origins()
     assert not unseen(state, "post")
+
+
+def test_what_the_release_knows_once_origins_are_forgotten_is_what_there_is() -> None:
+    state = advanced(History(), None, post(x=IntegerField()))
+    state.unseen = ("one",)
+    advanced(state, "one", AlterField("post", "x", TextField()), add("z", TextField()))
+    assert isinstance(state.released_field((APP, "post"), "x"), IntegerField)
+    state.forget_origins()
+    assert isinstance(state.released_field((APP, "post"), "x"), TextField)
+    assert isinstance(state.released_field((APP, "post"), "z"), TextField)
 
 
 def test_what_is_created_anew_has_the_origin_of_the_second_time() -> None:
