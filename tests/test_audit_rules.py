@@ -34,6 +34,7 @@ from syzygy.audit.base import AuditRule
 from syzygy.audit.catalogue import all_rules, page_of
 from syzygy.audit.explain import as_text, explain
 from syzygy.audit.findings import Finding
+from syzygy.operations import Backfill
 from syzygy.stages import Policy
 from tests.audit_helpers import audited, audited_alone, breaking, codes, step
 from tests.docs_helpers import (
@@ -459,6 +460,10 @@ def test_operations_of_a_kind_that_no_rule_covers() -> None:
     assert not about(both(RunSQL("", ""), Refresh()))
 
 
+def _touch(rows: Any) -> None:
+    del rows
+
+
 def test_a_new_field_that_becomes_not_null() -> None:
     def found(*steps_: dict[str, Any], before: Any = (AUTHOR,)) -> set[str]:
         return breaking(audited(before, *steps_))
@@ -480,6 +485,23 @@ def test_a_new_field_that_becomes_not_null() -> None:
     assert "SZ022" in codes(audited(known, tighten))
     assert "SZ022" not in codes(audited(known, step(fill, **late), tighten))
     assert "SZ022" not in codes(audited_alone(known, tighten))
+    # A back-fill fills its own field, but where it is given the rows.
+    with_note = [*known, AddField("author", "note", text(null=True))]
+    for fills, is_filled in (
+        (Backfill("author", "age", 1), True),
+        (Backfill("Author", "age", 1), True),
+        (Backfill("author", "note", ""), False),
+        (Backfill("author", "note", update=_touch), True),
+    ):
+        for steps_ in (
+            [step(fills, atomic=False), tighten],
+            [step(fills, *tighten["operations"], atomic=False)],
+        ):
+            assert ("SZ022" in codes(audited(with_note, *steps_))) is not is_filled
+    assert found(add, step(Backfill("author", "name", "x"), atomic=False), tighten) == {
+        "SZ022"
+    }
+    assert not found(add, step(Backfill("author", "age", 1), atomic=False), tighten)
     assert not found(step(AUTHOR), add, tighten, before=[])
     # A constraint has refused NULL all along, or no longer than that.
     proof = AddConstraint(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
@@ -46,8 +46,9 @@ class AuditedMigration:
     ``gone`` are the models that the same release deletes: the new one knows nothing of
     them. ``heirs`` are the names of tables, and the models and columns, that models get
     in the state alone: it may have taken them from others. ``after_code`` is whether
-    code of an earlier migration runs after the rollout. ``parts`` are those of all its
-    operations; their history has moved on.
+    code of an earlier migration runs after the rollout, ``filled`` are the models and
+    fields that such a migration back-fills. ``parts`` are those of all its operations;
+    their history has moved on.
     """
 
     migration: Migration
@@ -57,6 +58,7 @@ class AuditedMigration:
     gone: Collection[ModelKey] = ()
     heirs: Collection[tuple[str, ...]] = ()
     after_code: bool = False
+    filled: Collection[tuple[ModelKey, str]] = ()
     parts: list[AuditedOperation] = field(default_factory=list)
 
     @property
@@ -69,9 +71,16 @@ class AuditedMigration:
         """Whether it has run code or SQL so far, or what nobody knows."""
         return any(
             not part.state_only
+            and part.filled is None
             and any(is_opaque(rule) or rule is BACKFILL for rule in part.effects)
             for part in self.parts
         )
+
+    @property
+    def fills(self) -> Collection[tuple[ModelKey, str]]:
+        """The models and fields that it has back-filled so far."""
+        filled = (None if part.state_only else part.filled for part in self.parts)
+        return {each for each in filled if each is not None}
 
     def __str__(self) -> str:
         return str(self.migration)
@@ -122,6 +131,15 @@ class AuditedOperation:
             if name and isinstance(name, str):
                 return self.migration.migration.app_label, name.lower()
         return None
+
+    @property
+    def filled(self) -> tuple[ModelKey, str] | None:
+        """The model and the field that it back-fills, if it can't fill others, too."""
+        if BACKFILL not in self.effects or self.model is None:
+            return None
+        change: Any = self.operation
+        # What is given the rows may do anything with them.
+        return None if change.update is not None else (self.model, change.name)
 
     @property
     def is_forgotten(self) -> bool:

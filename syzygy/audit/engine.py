@@ -79,8 +79,11 @@ def audit_plan(
     release = _release(subjects)
     for subject in subjects:
         audited = yield from _look(subject, history, rules, vendor, release)
-        if audited.stage is Stage.POST_DEPLOY and audited.has_code:
-            release = release._replace(after_code=True)
+        if audited.stage is Stage.POST_DEPLOY:
+            release = release._replace(
+                after_code=release.after_code or audited.has_code,
+                filled={*release.filled, *audited.fills},
+            )
 
 
 def audit_each(
@@ -107,6 +110,7 @@ class _Release(NamedTuple):
     gone: Collection[ModelKey]
     heirs: Collection[tuple[str, ...]]
     after_code: bool = False
+    filled: Collection[tuple[ModelKey, str]] = ()
 
 
 def _release(subjects: Sequence[Subject]) -> _Release:
@@ -156,6 +160,7 @@ def _look(
         release.gone,
         release.heirs,
         release.after_code,
+        release.filled,
     )
     if subject.predates_adoption or subject.is_faked:
         skip(subject.migration, history)

@@ -307,6 +307,8 @@ class NullsNotFilled(AuditRule):
             return
         if audited.after_code or audited.has_code:
             return
+        if (key, change.name) in {*audited.filled, *audited.fills}:
+            return
         history = operation.history
         proofs = history.refusing_null(key, change.name)
         if any(not history.is_unseen(*key, "", proof.name) for proof in proofs):
