@@ -255,7 +255,7 @@ def _read_stage(
 def unknown_key(setting: str, key: str) -> Problem | None:
     """What is wrong with a key that names no installed app, or no migration of it."""
     app_label, _, name = key.partition(".")
-    known: Iterable[str]
+    known: Collection[str]
     if app_label not in apps.app_configs:
         wrong, kind, known = app_label, "app label", apps.app_configs
     elif key == app_label or (name and _has_migration(app_label, name)):
@@ -269,12 +269,27 @@ def unknown_key(setting: str, key: str) -> Problem | None:
         known = folder.names if folder else ()
     # Django's commands take the beginning of a name for it.
     begun = (name for name in known if wrong and name.startswith(wrong))
-    likely = next(begun, None) or _most_similar(wrong, known)
+    likely = next(begun, None) or _likely_migration(wrong, known)
+    likely = likely or _most_similar(wrong, known)
     return Problem(
         setting,
         f'The setting "{setting}" names {key!r}, but "{wrong}" is no {kind}.',
         f'Did you mean "{likely}"?' if likely else "Correct or remove it.",
     )
+
+
+def _likely_migration(wrong: str, names: Collection[str]) -> str | None:
+    """The migration of that name with another number, or else of that number.
+
+    Many names differ in little but the number, and one that is too new says of too much
+    that it is deployed.
+    """
+    number, _, rest = wrong.partition("_")
+    if not number.isdecimal():
+        return None
+    same = [name for name in names if rest and name.partition("_")[2] == rest]
+    near = [name for name in names if name.startswith(f"{number}_")]
+    return _most_similar(wrong, same or near, 0)
 
 
 def _has_migration(app_label: str, name: str) -> bool:

@@ -205,6 +205,25 @@ NO_DICTIONARY = "Make it a dictionary that maps names to values."
             '"0001" is no migration',
             'Did you mean "0001_initial"?',
         ),
+        # Of the number, whatever else is more similar; or of the name.
+        (
+            BASELINE,
+            {"auth": "0003_alter_permission_name_max_len"},
+            '"0003_alter_permission_name_max_len" is no migration',
+            'Did you mean "0003_alter_user_email_max_length"?',
+        ),
+        (
+            OVERRIDE,
+            {"auth.0003_alter_permission_name_max_length": "pre_deploy"},
+            "is no migration",
+            'Did you mean "0002_alter_permission_name_max_length"?',
+        ),
+        (
+            OVERRIDE,
+            {"auth.0093_alter_user_emial_max_length": "pre_deploy"},
+            "is no migration",
+            'Did you mean "0003_alter_user_email_max_length"?',
+        ),
         (FALLBACK, {f"{KEY}.x": "post_deploy"}, "'auth.0001_initial.x'", "Did you"),
         (FALLBACK, {"auth.__init__": "pre_deploy"}, '"__init__" is no mig', "Correct"),
         (FALLBACK, {"auth.*": "pre_deploy"}, '"*" is no migration', "Correct"),
