@@ -121,7 +121,13 @@ def check_stages(
         )
     if not inspection.ambiguous:
         return
-    adoption = _adoption_hint({**inspection.latest(), **configuration.baseline})
+    # A name that is wrong would be so in the new line as well.
+    right = {
+        app_label: name
+        for app_label, name in configuration.baseline.items()
+        if not conf.unknown_key(conf.BASELINE, f"{app_label}.{name}")
+    }
+    adoption = _adoption_hint({**inspection.latest(), **right})
     yield from _ambiguities(inspection.ambiguous, configuration, adoption, adoption)
 
 

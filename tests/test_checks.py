@@ -175,6 +175,24 @@ def test_e001_the_way_out_keeps_the_baseline_there_is(project: Project) -> None:
     assert run(project, **settings) == []
 
 
+@pytest.mark.parametrize("wrong", [{"blog": "0002_x"}, {"nope": "0001_initial"}])
+def test_e001_the_way_out_keeps_no_wrong_name(
+    project: Project, wrong: dict[str, str]
+) -> None:
+    project.app("blog", HISTORY)
+    project.app("shop", HISTORY)
+    project.settings = {"MIGRATION_STAGES_BASELINE": wrong}
+    hints = [message.hint for message in run(project) if message.id == "syzygy.E001"]
+    adopting = [hint for hint in hints if "MIGRATION_STAGES_BASELINE" in str(hint)]
+    assert adopting
+    for hint in adopting:
+        settings = paste(project.settings, pasteable(hint)[-1])
+        assert settings == {
+            "MIGRATION_STAGES_BASELINE": {"blog": "0002_both", "shop": "0002_both"}
+        }
+        assert run(project, **settings) == []
+
+
 def test_e001_the_way_out_reaches_what_follows_a_squashed_migration(
     project: Project,
 ) -> None:
