@@ -115,6 +115,21 @@ def test_what_runs_in_its_stage_all_the_same_is_not_misplaced() -> None:
     assert not found(waiting)[0].is_misplaced
 
 
+def test_a_new_foreign_key_with_a_default_is_attached_later() -> None:
+    key = ForeignKey(f"{APP}.tag", CASCADE, default=1, db_default=1)
+    added = step(AddField("post", "tag", key))
+    probe = Probe("old", f"{APP}.Tag", Action.DELETE, "")
+    failure = Failure(probe, "FOREIGN KEY constraint failed")
+    culprit = find_culprit(failure, (APP, "tag"), suspects(state(), [added]))
+    assert culprit
+    assert culprit.rule
+    assert culprit.rule.code == "add-field-db-default"
+    told = way_out(culprit, failure)
+    assert told.startswith("If the old release has to delete such rows, leave the cons")
+    # An INSERT that fails has other reasons.
+    assert "leave the constraint out" not in way(added)
+
+
 # The rollback
 
 

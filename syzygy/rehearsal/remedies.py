@@ -10,6 +10,7 @@ from syzygy.rehearsal.findings import NEXT_KEY, NULL, Action, Culprit, Failure
 from syzygy.rehearsal.row_rules import forbids_null
 from syzygy.requirements import is_opaque
 from syzygy.rules import (
+    ADD_FIELD_DB_DEFAULT,
     ADD_UNIQUE,
     DROP_DB_CONSTRAINT,
     DROP_NOT_NULL,
@@ -92,6 +93,9 @@ def way_out(culprit: Culprit, failure: Failure) -> str:
         )
     if rule is STATE_ONLY:
         return _do_what_is_stated(culprit, failure)
+    if rule is ADD_FIELD_DB_DEFAULT and failure.probe.action is Action.DELETE:
+        # It is a foreign key as well, which refers to what is deleted.
+        return _for(culprit, _ATTACH_LATER)
     return _for(
         culprit, rule.remedy or _MILD.get(rule.code) or _SPLIT.format(rule.code)
     )
