@@ -103,7 +103,7 @@ def git(project: Project, *arguments: str) -> None:
 
 def test_nothing_pending(blog: Project) -> None:
     out = blog.call("rehearse")
-    assert out.strip() == "There is nothing to rehearse: no migrations are pending."
+    assert out == "There is nothing to rehearse: no migrations are pending.\n"
 
 
 def test_a_deployment_that_both_releases_survive(safe: Project) -> None:

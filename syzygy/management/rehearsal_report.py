@@ -125,7 +125,8 @@ class _TextReport:
             self._stdout.write(self._style.NOTICE(_wrapped(f"Note: {note}", "  ")))
         if rehearsal.database:
             self._stdout.write(kept(rehearsal))
-        self._stdout.write("")
+        if rehearsal.moments:
+            self._stdout.write("")
         bad = rehearsal.count(Severity.BREAKS) or not rehearsal.complete
         style = self._style.ERROR if bad else self._style.SUCCESS
         self._stdout.write(style(verdict(rehearsal)))
