@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -284,6 +285,46 @@ def seen_by_postgresql(operation: Operation, state: ProjectState) -> set[str]:
     elif new_scans > scans:
         seen.add(KEY if locks else SCAN)
     return seen
+
+
+def test_how_to_have_rows_checked_without_locking_anybody_out() -> None:
+    def remedy(operation: Operation, vendor: str) -> str:
+        book = model("Book", pages=models.IntegerField(null=True))
+        found = audited([model("Author"), book], step(operation), vendor=vendor)
+        return next(f.remedy for f in found if f.code == SCAN)
+
+    pages = models.CheckConstraint(condition=Q(pages__gte=0), name="pages")
+    lower = models.CheckConstraint(condition=Q(pages__lt=object()), name="odd")
+    text = remedy(AddConstraint("book", pages), "postgresql")
+    assert "ValidateConstraint('book', 'pages')" in text
+    if find_spec("psycopg"):
+        assert (
+            "CheckConstraint(condition=models.Q(('pages__gte', 0)), name='pag" in text
+        )
+    # What can't be written is left to the reader.
+    text = remedy(AddConstraint("book", lower), "postgresql")
+    assert "AddConstraintNotValid('book', ...)" in text
+    # There are no such operations for MySQL.
+    text = remedy(AddConstraint("book", pages), "mysql")
+    assert text.startswith("Accept it for a small table")
+    assert "postgres" not in text
+    tighten = AlterField("book", "pages", models.IntegerField())
+    text = remedy(tighten, "postgresql")
+    assert "Q(pages__isnull=False), name='book_pages_given'))" in text
+    removal = text.partition("until a later deployment\n")[2]
+    assert removal == "    migrations.RemoveConstraint('book', 'book_pages_given')"
+    proof = models.CheckConstraint(
+        condition=Q(pages__isnull=False), name="book_pages_given"
+    )
+    operations = pytest.importorskip("django.contrib.postgres.operations")
+    known = [model("Author"), model("Book", pages=models.IntegerField(null=True))]
+    steps_ = [
+        step(operations.AddConstraintNotValid("book", proof)),
+        step(operations.ValidateConstraint("book", proof.name)),
+        step(tighten),
+    ]
+    found = audited(known, *steps_, vendor="postgresql")
+    assert SCAN not in {finding.code for finding in found}
 
 
 def test_how_to_build_an_index_without_locking_anybody_out() -> None:

@@ -104,7 +104,9 @@ class FullScan(_Lock):
             and type(change).__name__ != "AddConstraintNotValid"
         ):
             yield self._problem(
-                operation, "the constraint has to hold for each row", _not_valid(change)
+                operation,
+                "the constraint has to hold for each row",
+                _not_valid(change, operation.vendor),
             )
         if operation.vendor != "postgresql":
             return
@@ -119,7 +121,9 @@ class FullScan(_Lock):
             key, name = operation.model, getattr(change, "name", "")
             if key and operation.history.refusing_null(key, name):
                 return
-            yield self._problem(operation, "NOT NULL has to hold for each row", _CHECK)
+            yield self._problem(
+                operation, "NOT NULL has to hold for each row", _proof(operation)
+            )
         elif isinstance(change, AddField) and _is_positive(change.field):
             yield self._problem(
                 operation, "its CHECK has to hold for each row", _ONLY_SMALL
@@ -155,27 +159,58 @@ _ONLY_SMALL = (
     "Use a field that may be negative, and a constraint that is added without a check "
     "of the rows (AddConstraintNotValid); or accept it for a small table."
 )
-_CHECK = (
-    "Have a constraint prove it before, which locks nobody out for long: PostgreSQL "
-    "then takes it from there and reads nothing.\n"
-    "    from django.contrib.postgres.operations import AddConstraintNotValid, "
-    "ValidateConstraint\n"
-    "    # one migration each: AddConstraintNotValid(model, CheckConstraint(\n"
-    "    #     condition=Q(field__isnull=False), name=name)),\n"
-    "    # ValidateConstraint(model, name), AlterField, RemoveConstraint(model, name)"
-)
 
 
-def _not_valid(change: AddConstraint) -> str:
-    name = change.constraint.name
+def _proof(operation: AuditedOperation) -> str:
+    """How to have PostgreSQL know beforehand that no row holds NULL."""
+    model = operation.model[1] if operation.model else "model"
+    field = getattr(operation.operation, "name", "") or "field"
+    name = f"{model}_{field}_given"
+    return (
+        "Have a constraint prove it before, which locks nobody out for long: "
+        "PostgreSQL then takes it from there and reads nothing.\n"
+        "    from django.contrib.postgres.operations import AddConstraintNotValid, "
+        "ValidateConstraint\n"
+        f"    AddConstraintNotValid({model!r}, models.CheckConstraint(\n"
+        f"        condition=models.Q({field}__isnull=False), name={name!r}))\n"
+        "    # then, in the next migration\n"
+        f"    ValidateConstraint({model!r}, {name!r})\n"
+        # It is pre-deploy, so that it can't follow what is post-deploy at once.
+        "    # then this one; it stays in the model's Meta until a later deployment\n"
+        f"    migrations.RemoveConstraint({model!r}, {name!r})"
+    )
+
+
+def _not_valid(change: AddConstraint, vendor: str) -> str:
+    """How to add a constraint without a look at the rows that there are."""
+    if vendor == "mysql":
+        return (
+            "Accept it for a small table, or add it when little is written: there is "
+            "no other way to add it."
+        )
+    model, name = change.model_name, change.constraint.name
     return (
         "Add it without the check of old rows, and check them in a migration of its "
-        "own, which lets others read and write:\n"
-        "    from django.contrib.postgres.operations import AddConstraintNotValid\n"
-        f"    AddConstraintNotValid({change.model_name!r}, ...)\n"
+        f"own, which lets others read and write:{_not_valid_code(change)}\n"
         "    # then, in the next migration\n"
         "    from django.contrib.postgres.operations import ValidateConstraint\n"
-        f"    ValidateConstraint({change.model_name!r}, {name!r})"
+        f"    ValidateConstraint({model!r}, {name!r})"
+    )
+
+
+def _not_valid_code(change: AddConstraint) -> str:
+    """The code that adds the constraint, as far as it can be written."""
+    try:
+        from django.contrib.postgres.operations import AddConstraintNotValid
+    except ImportError:
+        written = ""
+    else:
+        written = remedies.code(
+            AddConstraintNotValid(change.model_name, change.constraint)
+        )
+    return written or (
+        "\n    from django.contrib.postgres.operations import AddConstraintNotValid\n"
+        f"    AddConstraintNotValid({change.model_name!r}, ...)"
     )
 
 
