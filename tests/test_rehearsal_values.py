@@ -205,6 +205,12 @@ def test_choices_limit_values() -> None:
     assert widest(field, 1, connection) != "long"
     assert not fits(field, "c", connection)
     assert fits(field, "", connection)
+    # One that the column has no room for is none, unless there are no others.
+    narrow = bound(models.CharField(max_length=3, choices=options))
+    assert {widest(narrow, n, connection) for n in range(9)} == {"a", "b"}
+    assert not fits(narrow, "long", connection)
+    odd = bound(models.CharField(max_length=3, choices=[("long", "Long")]))
+    assert sample(odd, 0, connection) == "long"
 
 
 @pytest.mark.parametrize(

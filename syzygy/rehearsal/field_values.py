@@ -58,9 +58,19 @@ class Kind:
 
 
 def choices(field: Any) -> list[Any]:
-    """The values that a field is limited to, but for empty ones; mostly none."""
+    """The values that a field is limited to, but for empty ones; mostly none.
+
+    Some in an old migration may be too long for the column, which Django's check now
+    refuses: no release has written those.
+    """
     allowed = [value for value, _ in field.flatchoices]
-    return [value for value in allowed if value not in (None, "")] or allowed
+    room = field.max_length
+    return [
+        value
+        for value in allowed
+        if value not in (None, "")
+        and not (room and isinstance(value, str) and len(value) > room)
+    ] or allowed
 
 
 # Text
