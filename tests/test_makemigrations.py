@@ -493,6 +493,24 @@ def test_without_a_terminal_nothing_hangs(blog: Project, stdin: str) -> None:
     assert list(files(blog)) == ["0001_initial"]
 
 
+def test_nobody_knows_what_replaces_null(blog: Project) -> None:
+    """There may be none. Who isn't asked is told what may happen, and the ways out."""
+    field = "    subtitle = models.CharField(max_length=20{})\n"
+    now(blog, POST + field.format(", null=True"))
+    blog.write_settings()
+    made(blog)
+    now(blog, POST + field.format(""))
+    told = made(blog).stdout
+    assert told.count('The field "subtitle" of "post" is made NOT NULL') == 1
+    assert "fails if any row has NULL by then. Give the field a default" in told
+    assert "NOT PROVIDED" not in told
+    # A default is all that it takes.
+    for each in blog.path.glob("blog/migrations/0003*"):
+        each.unlink()
+    now(blog, POST + field.format(", default='-'"))
+    assert "NULL" not in made(blog).stdout
+
+
 def test_the_same_for_any_hash_seed(blog: Project) -> None:
     def models(names: str) -> str:
         a, b, c, *_ = list(names)

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 # What refusals say isn't imported at the top: most runs have nothing to refuse.
 
+_LEFT = (
+    'The field "{field}" of "{model}" is made NOT NULL, and what to write where it is '
+    "NULL isn't known: the migration fails if any row has NULL by then. Give the field "
+    "a default, answer the question at a terminal, or fill the rows before, with "
+    "Backfill of syzygy.operations."
+)
+
 
 class Questions:
     """A questioner of Django's that isn't asked twice, nor what needs no answer.
@@ -135,11 +142,21 @@ class Questions:
         return self._once(key, doubt)
 
     def ask_not_null_alteration(self, field_name: str, model_name: str) -> Any:
-        """The value for NULL of a field that is to allow none."""
+        """The value for NULL of a field that is to allow none.
+
+        If nobody can be asked, there may be no NULL; the migration fails if there is.
+        """
         key = ("alteration", model_name, field_name)
-        return self._once(
-            key, lambda: self._asked.ask_not_null_alteration(field_name, model_name)
-        )
+        if self._can_ask:
+            return self._once(
+                key, lambda: self._asked.ask_not_null_alteration(field_name, model_name)
+            )
+
+        def warn() -> Any:
+            self._asked.log(_LEFT.format(field=field_name, model=model_name))
+            return NOT_PROVIDED
+
+        return self._once(key, warn)
 
     def ask_merge(self, app_label: str) -> Any:
         """Whether to merge branches."""
