@@ -304,7 +304,8 @@ def test_levels(project: Project) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nowhere"], 'There is no app "nowhere".'),
+        (["nowhere"], 'There is no app "nowhere": name apps by their labels, and'),
+        (["blog", "0001"], 'There is no app "0001": name apps by their labels, and'),
         (["blog.0009"], 'no migration whose name begins with "0009"'),
         (["blog.0"], "write more of the name"),
         (["--explain", "SZ999"], 'There is no rule "SZ999"'),

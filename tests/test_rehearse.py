@@ -431,6 +431,17 @@ def test_an_ambiguous_stage(blog: Project) -> None:
     assert "is ambiguous" in refusal(blog)
 
 
+def test_what_touches_only_what_is_new_is_not_ambiguous(blog: Project) -> None:
+    """As in "migrate", which is about to apply the same plan."""
+    create, mixed = CREATE.replace("Post", "New"), RENAME.replace("post", "new")
+    blog.migrations("blog", {"0002_new": source(create), "0003_mixed": source(mixed)})
+    blog.write_settings()
+    assert "syzygy.E001" in blog.manage("check").stderr
+    result = blog.manage("rehearse")
+    assert result.returncode == 0, result.output
+    assert "blog.0003_mixed" in result.stdout
+
+
 def test_an_ambiguous_plan(blog: Project) -> None:
     blog.migrations("blog", {"0002_remove": source(REMOVE), "0003_add": source(ADD)})
     assert "needs" in refusal(blog)

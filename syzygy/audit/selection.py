@@ -183,7 +183,10 @@ def _resolve(target: str, known: Collection[MigrationKey]) -> Iterator[Migration
     app_label, dot, name = target.partition(".")
     of_app = sorted(key for key in known if key[0] == app_label)
     if app_label not in apps.app_configs:
-        raise CommandError(f'There is no app "{app_label}".')
+        raise CommandError(
+            f'There is no app "{app_label}": name apps by their labels, and migrations '
+            'as in "blog.0002_author".'
+        )
     if not dot:
         yield from of_app
         return

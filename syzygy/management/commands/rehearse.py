@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management import CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from syzygy.checks import without_stages
 from syzygy.management.mistakes import USER_ERRORS
 from syzygy.management.stopping import StoppableMixin
 
@@ -76,6 +77,11 @@ class Command(StoppableMixin):
             default="breaks",
             help="The least severity of a finding that makes the command fail.",
         )
+
+    def check(self, *args: Any, **kwargs: Any) -> None:
+        """Django's, which leaves the stages of migrations to the plan that follows."""
+        with without_stages():
+            super().check(*args, **kwargs)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Rehearse and report.
