@@ -192,7 +192,10 @@ class Rows:
     def _is_impossible(self, goal: Rule) -> bool:
         sign = (goal.owner, goal.holder, str(goal), repr(goal.given))
         if sign not in self._impossible:
-            own = rules_of(goal.owner)
+            model = goal.owner
+            keys = [field.name for field in model._meta.pk_fields]
+            # Also those that the database makes, which rules aren't made of.
+            own = [*rules_of(model), unique_rule(keys, model, model)]
             self._impossible[sign] = is_impossible(goal, own, self._connection)
         return self._impossible[sign]
 
@@ -264,9 +267,12 @@ class Rows:
         """
         own = rules_of(model)
         draft = Draft(model, Variant.DEFAULTS, None, next(self._counter), own)
-        draft.values = values | (changed or {})
+        # A key that the row has got, as something refers to it, is its alone.
+        written = {field.name for field in written_fields(model)}
+        draft.values = {name: values[name] for name in values.keys() & written}
+        draft.values |= changed or {}
         varied = {name for rule in own for name in rule.compared} - {*held}
-        locked = {field.name for field in written_fields(model)} - varied
+        locked = written - varied
         settle = partial(self._search.settle, draft, apart=[values], broken=broken)
         with self._parents.making(draft):
             for field in written_fields(model):

@@ -555,6 +555,24 @@ def test_no_rows_violate_what_the_model_can_not() -> None:
         assert violating(world, ("a",), other) is None
 
 
+def test_no_rows_have_the_same_key() -> None:
+    """Not even one that the database makes."""
+    with tables(book(up=to("Book"))) as world:
+        c = IntegerField(db_default=1)
+        other = book(constrained(unique("c", "id")), up=to("Book"), c=c)
+        assert violating(world, None, add_c(world, other)) is None
+        other = book(constrained(unique("up", "id")), up=to("Book"))
+        assert violating(world, None, other) is None
+
+
+def test_rows_that_refer_to_the_same_have_keys_of_their_own() -> None:
+    """Though the first of them has to refer to itself."""
+    with tables(book(up=to("Book"))) as world:
+        first, second = violating(world, ("up",), book(up=to("Book", unique=True)))
+        assert world.saved(first).up_id == first.pk
+        assert world.saved(second).up_id == first.pk
+
+
 def test_no_rows_violate_what_other_rules_of_the_model_forbid() -> None:
     """Though there is another rule that fields could be changed for."""
     goal = unique("a", "b")
