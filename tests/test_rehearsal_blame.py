@@ -6,28 +6,35 @@ from dataclasses import replace
 from typing import Any
 
 from django.db import models
-from django.db.migrations import AddField
+from django.db.migrations import AddField, AlterField
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
 from syzygy import Stage
+from syzygy.history import ModelKey
 from syzygy.rehearsal.blame import find_culprit, suspects
 from syzygy.rehearsal.findings import Action, Failure, Probe, Severity
 from syzygy.stages import Decision, Source
 from syzygy.staging import Step
 from tests.rules_helpers import APP, migration, model
 
+OWNER = models.ForeignKey(f"{APP}.tag", models.CASCADE, db_default=1)
+
 
 def blamed(failure: Failure, *operations: Operation) -> Any:
     """The name of the field whose addition is to blame."""
+    key = (APP, failure.probe.model.partition(".")[2].lower())
+    found = culprit(failure, key, *operations)
+    return found and getattr(found.operation, "name", None)
+
+
+def culprit(failure: Failure, key: ModelKey | None, *operations: Operation) -> Any:
     state = ProjectState()
-    for each in (model("Post", title=models.TextField()), model("Tag")):
+    for each in (model("Post", title=models.TextField()), model("Tag", owner=OWNER)):
         each.state_forwards(APP, state)
     decision = Decision(Stage.PRE_DEPLOY, Source.INFERRED)
     step = Step(migration("0002_x", *operations), False, decision)
-    key = (APP, failure.probe.model.partition(".")[2].lower())
-    culprit = find_culprit(failure, key, suspects(state, [step]))
-    return culprit and getattr(culprit.operation, "name", None)
+    return find_culprit(failure, key, suspects(state, [step]))
 
 
 def undeletable(name: str, table: str) -> Failure:
@@ -56,3 +63,20 @@ def test_a_join_table_that_keeps_rows_from_being_deleted() -> None:
     named = models.ManyToManyField(f"{APP}.tag", db_table="joined", related_name="+")
     other = AddField("post", "other", named)
     assert blamed(undeletable("Post", "joined"), flag, tags, other) == "other"
+
+
+def test_a_column_of_that_name_in_another_table() -> None:
+    """SQLite tells of the rows of all operations of a migration when it is over."""
+    loose = models.ForeignKey(f"{APP}.tag", models.CASCADE, db_constraint=False)
+    added = AddField("post", "owner", OWNER)
+    altered = AlterField("tag", "owner", loose)
+    error = (
+        f"IntegrityError: The row in table '{APP}_post' with primary key '1' has an "
+        f"invalid foreign key: {APP}_post.owner_id contains a value '1' that does not "
+        f"have a corresponding value in {APP}_tag.id."
+    )
+    failure = Failure(Probe("", "", Action.MIGRATE, ""), error, Severity.BREAKS)
+    assert culprit(failure, None, added, altered).operation is added
+    error = error.replace(f"{APP}_post", f"{APP}_tag")
+    failure = replace(failure, error=error)
+    assert culprit(failure, None, added, altered).operation is altered

@@ -183,6 +183,7 @@ def _weight(
         (is_about_rows or failure.probe.subject == NEXT_KEY) and runs_code,
         key in suspect.models and failure.field in suspect.fields,
         *_may_hold(suspect, failure, key),
+        _has_column_of(suspect, failure),
         is_near and bool(named),
         is_near and _is_apt(rule, failure) and _is_unsafe(rule, suspect),
         is_near and _is_unsafe(rule, suspect),
@@ -214,6 +215,13 @@ def _may_hold(
     is_joined = is_named(suspect.join_tables)
     is_elsewhere = key not in suspect.models and is_named(suspect.tables)
     return is_joined, is_joined or is_elsewhere, key in suspect.targets
+
+
+def _has_column_of(suspect: Suspect, failure: Failure) -> bool:
+    """Whether the error names one of its columns together with the table."""
+    names = [f"{table}.{n}" for table in suspect.tables for n in suspect.fields]
+    words = {word.strip(_MARKS) for word in failure.error.split()}
+    return any(not words.isdisjoint({name, f"{name}_id"}) for name in names)
 
 
 def _is_unsafe(rule: Rule | None, suspect: Suspect) -> bool:
@@ -264,8 +272,12 @@ def _named(fields: Iterable[str], failure: Failure) -> list[str]:
     return [name for name in fields if any(_is_word(name, text) for text in texts)]
 
 
+# What errors have around names, and between those of tables and columns.
+_MARKS = "\"'`.,()[]"
+
+
 def _is_word(name: str, text: str) -> bool:
-    for mark in "\"'`.,()[]":
+    for mark in _MARKS:
         text = text.replace(mark, " ")
     return bool({name, f"{name}_id"} & set(text.split()))
 
