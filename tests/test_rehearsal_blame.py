@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -21,16 +22,24 @@ from tests.rules_helpers import APP, migration, model
 OWNER = models.ForeignKey(f"{APP}.tag", models.CASCADE, db_default=1)
 
 
-def blamed(failure: Failure, *operations: Operation) -> Any:
+def blamed(
+    failure: Failure, *operations: Operation, before: Iterable[Operation] = ()
+) -> Any:
     """The name of the field whose addition is to blame."""
     key = (APP, failure.probe.model.partition(".")[2].lower())
-    found = culprit(failure, key, *operations)
+    found = culprit(failure, key, *operations, before=before)
     return found and getattr(found.operation, "name", None)
 
 
-def culprit(failure: Failure, key: ModelKey | None, *operations: Operation) -> Any:
+def culprit(
+    failure: Failure,
+    key: ModelKey | None,
+    *operations: Operation,
+    before: Iterable[Operation] = (),
+) -> Any:
     state = ProjectState()
-    for each in (model("Post", title=models.TextField()), model("Tag", owner=OWNER)):
+    made = model("Post", title=models.TextField()), model("Tag", owner=OWNER)
+    for each in (*made, *before):
         each.state_forwards(APP, state)
     decision = Decision(Stage.PRE_DEPLOY, Source.INFERRED)
     step = Step(migration("0002_x", *operations), False, decision)
@@ -80,3 +89,24 @@ def test_a_column_of_that_name_in_another_table() -> None:
     error = error.replace(f"{APP}_post", f"{APP}_tag")
     failure = replace(failure, error=error)
     assert culprit(failure, None, added, altered).operation is altered
+
+
+def test_a_reference_whose_value_changes() -> None:
+    """It is told by the name that the value has in a row."""
+    added, altered = (
+        {
+            "owner": models.ForeignKey(f"{APP}.tag", models.CASCADE, db_constraint=has),
+            "tags": models.ManyToManyField(f"{APP}.tag", db_constraint=has),
+        }
+        for has in (True, False)
+    )
+    before = [AddField("post", name, field) for name, field in added.items()]
+    failure = Failure(
+        Probe("old", f"{APP}.Post", Action.KEEP, "rows of the old release"),
+        "1 that it had written has become None",
+        Severity.BREAKS,
+        "owner_id",
+    )
+    for names in (["owner", "tags"], ["tags", "owner"]):
+        operations = [AlterField("post", name, altered[name]) for name in names]
+        assert blamed(failure, *operations, before=before) == "owner"

@@ -181,7 +181,7 @@ def _weight(
     return (
         # Of a migration that runs code, it is the code that does something to rows.
         (is_about_rows or failure.probe.subject == NEXT_KEY) and runs_code,
-        key in suspect.models and failure.field in suspect.fields,
+        key in suspect.models and failure.field in _columns(suspect.fields),
         *_may_hold(suspect, failure, key),
         _has_column_of(suspect, failure),
         is_near and bool(named),
@@ -219,9 +219,14 @@ def _may_hold(
 
 def _has_column_of(suspect: Suspect, failure: Failure) -> bool:
     """Whether the error names one of its columns together with the table."""
-    names = [f"{table}.{n}" for table in suspect.tables for n in suspect.fields]
     words = {word.strip(_MARKS) for word in failure.error.split()}
-    return any(not words.isdisjoint({name, f"{name}_id"}) for name in names)
+    columns = _columns(suspect.fields)
+    return any(f"{table}.{c}" in words for table in suspect.tables for c in columns)
+
+
+def _columns(fields: Iterable[str]) -> set[str]:
+    """What fields and their columns may be called."""
+    return {each for name in fields for each in (name, f"{name}_id")}
 
 
 def _is_unsafe(rule: Rule | None, suspect: Suspect) -> bool:
@@ -279,7 +284,7 @@ _MARKS = "\"'`.,()[]"
 def _is_word(name: str, text: str) -> bool:
     for mark in _MARKS:
         text = text.replace(mark, " ")
-    return bool({name, f"{name}_id"} & set(text.split()))
+    return not _columns([name]).isdisjoint(text.split())
 
 
 def _targets(references: Iterable[_Reference], history: History) -> Iterable[ModelKey]:
