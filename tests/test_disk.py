@@ -614,11 +614,16 @@ def test_which_migrations_concern_other_apps(body: list[Any], expected: bool) ->
 
 @pytest.fixture
 def collecting() -> Iterator[None]:
-    """Leave the collector as it was."""
-    was_enabled = gc.isenabled()
-    yield
-    (gc.enable if was_enabled else gc.disable)()
+    """Have nothing frozen, and leave the collector as it was."""
+    was_enabled, was_frozen = gc.isenabled(), gc.get_freeze_count() > 0
+    # What the tests have frozen themselves (see conftest.py).
     gc.unfreeze()
+    yield
+    gc.unfreeze()
+    if was_frozen:
+        gc.collect()
+        gc.freeze()
+    (gc.enable if was_enabled else gc.disable)()
 
 
 @pytest.mark.usefixtures("collecting")
