@@ -13,7 +13,9 @@ from django.db.migrations.state import ModelState, ProjectState
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
-from syzygy.rehearsal.findings import Severity
+from syzygy.alterations import is_constrained
+from syzygy.operations import RelaxField
+from syzygy.rehearsal.findings import Action, Severity
 from syzygy.rehearsal.run import Options, rehearse
 from tests.cases.test_makemigrations_properties import described, model_states, written
 from tests.command_helpers import Project
@@ -94,11 +96,51 @@ def test_rehearsed(project: Project, before: Any, after: Any) -> None:
             # A default may refer to a row that isn't there.
             operation: Any = culprit.operation
             assert operation.field.remote_field, told.text
+        elif culprit.rule.code == "add-db-constraint":
+            # So may rows of the old release, whose field has no constraint.
+            assert may_dangle(before, culprit.operation), told.text
+        elif culprit.rule.code == "drop-db-constraint":
+            # Undone, "RelaxField" has what refers to a row that is gone refer to none.
+            assert culprit.backward, told.text
+            assert isinstance(culprit.operation, RelaxField), told.text
+            assert finding.actions == (Action.KEEP,), told.text
+        elif culprit.rule.code == "backfill":
+            # A function is taken to give what is allowed, and to each row its own.
+            assert is_forbidden(after, culprit.operation), told.text
         else:
             assert culprit.rule.code in OF_ROWS, told.text
 
 
 def takes_null(state: ProjectState, operation: Any) -> bool:
     """Whether there may be NULL in the field that an operation alters."""
-    field = state.models[APP, operation.model_name_lower].fields.get(operation.name)
+    field = field_of(state, operation)
     return field is not None and field.null
+
+
+def may_dangle(state: ProjectState, operation: Any) -> bool:
+    """Whether the field that an operation alters may refer to what isn't there."""
+    field = field_of(state, operation)
+    return field is not None and not is_constrained(field)
+
+
+def is_forbidden(state: ProjectState, operation: Any) -> bool:
+    """Whether a model forbids what one of its fields is filled with.
+
+    Be it because a function gives the same to another row.
+    """
+    value = operation.value
+    if callable(value):
+        if field_of(state, operation).unique and value() == value():
+            return True
+        value = value()
+    model = state.models[APP, operation.model_name_lower]
+    # The only check that there may be.
+    checks = {f"{model.name_lower}_positive"} & {
+        each.name for each in model.options.get("constraints", ())
+    }
+    return bool(checks and operation.name == "count" and value <= 0)
+
+
+def field_of(state: ProjectState, operation: Any) -> Any:
+    """The field that an operation is about, ``None`` if the state lacks it."""
+    return state.models[APP, operation.model_name_lower].fields.get(operation.name)
