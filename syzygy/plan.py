@@ -8,7 +8,7 @@ from the settings and from the migration files. What they answer is decided by
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from django.db.migrations import AlterModelManagers, AlterModelOptions, Migration
 from django.db.migrations.operations.base import Operation
@@ -20,7 +20,16 @@ from syzygy.exceptions import AmbiguousStage
 from syzygy.graph import MigrationKey, baselined, dependencies, inverted, key_of
 from syzygy.history import History
 from syzygy.requirements import operation_rules
-from syzygy.stages import Decision, Policy, complain, describe, halves_of, infer
+from syzygy.rules import Rule
+from syzygy.stages import (
+    Decision,
+    Policy,
+    advance,
+    complain,
+    describe,
+    halves_of,
+    infer,
+)
 from syzygy.staging import Plan, decide_plan, stage_plan
 
 
@@ -35,7 +44,8 @@ def get_operation_stage(
     """
     if history is None:
         history = History(conf.is_swapped)
-    return _decide_operation(operation, app_label, history).stage
+    judged = operation_rules(operation, app_label, history)
+    return _decide_operation(operation, app_label, history, judged).stage
 
 
 def get_migration_stage(migration: Migration) -> Stage | None:
@@ -94,12 +104,13 @@ def partition_operations(
     one that has to run before the rollout depends on one that goes after it.
     """
     history = History(conf.is_swapped)
-    history.origin, history.unseen = app_label, {app_label}
+    history.unseen = {app_label}
     pre: list[Operation] = []
     post: list[Operation] = []
     for operation in operations:
-        decision = _decide_operation(operation, app_label, history)
-        history.advance(operation, app_label)
+        judged = operation_rules(operation, app_label, history)
+        decision = _decide_operation(operation, app_label, history, judged)
+        advance(operation, app_label, history, judged, app_label)
         blocker = _first_blocker(operation, post, app_label)
         if decision.stage is Stage.POST_DEPLOY or (blocker and not decision.required):
             post.append(operation)
@@ -157,9 +168,8 @@ def _is_certain(decision: Decision | AmbiguousStage) -> bool:
 
 
 def _decide_operation(
-    operation: Operation, app_label: str, history: History
+    operation: Operation, app_label: str, history: History, judged: Collection[Rule]
 ) -> Decision:
-    judged = operation_rules(operation, app_label, history)
     judgement = [(operation, rule) for rule in judged]
     decision = infer(judgement)
     if decision is None:

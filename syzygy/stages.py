@@ -254,7 +254,7 @@ def _judge(
         except NotAStage as raised:
             who = f'"{describe(operation)}" in migration "{migration}"'
             error = _invalid(who, raised)
-        _advance(operation, key, history, judged)
+        advance(operation, key[0], history, judged, key)
     if not plan:
         history.forget_origins()
     if error is not None:
@@ -288,7 +288,7 @@ def _touches_unseen(
         unseen = unseen and all(
             rule in _UNSEEN or not rule.has_effect for rule in judged
         )
-        _advance(operation, key, history, judged)
+        advance(operation, key[0], history, judged, key)
     return unseen
 
 
@@ -302,13 +302,20 @@ def _ask(
     return operation_rules(operation, app_label, history)
 
 
-def _advance(
-    operation: Operation, key: MigrationKey, history: History, judged: Iterable[Rule]
+def advance(
+    operation: Operation,
+    app_label: str,
+    history: History,
+    judged: Iterable[Rule],
+    origin: Hashable,
 ) -> None:
-    """Move ``history`` on; what an operation creates in the state alone isn't new."""
+    """Move ``history`` on; what an operation creates in the state alone isn't new.
+
+    What it creates otherwise comes from the ``origin``.
+    """
     is_new = any(rule.has_effect for rule in judged) and makes_its_own(operation)
-    history.origin = key if is_new else None
-    history.advance(operation, key[0])
+    history.origin = origin if is_new else None
+    history.advance(operation, app_label)
 
 
 def infer(judgement: Judgement) -> Decision | None:

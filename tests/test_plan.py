@@ -52,6 +52,10 @@ def code(apps: Any, editor: Any) -> None:
     raise AssertionError("It is only looked at.")
 
 
+def adopt(*database: Operation) -> Operation:
+    return operations.SeparateDatabaseAndState([*database], [create("New", "f")])
+
+
 # Signatures
 
 
@@ -543,6 +547,15 @@ def test_partition_of_an_iterator() -> None:
         pytest.param([Opaque(), StagedOperation(POST)], "0", "1", id="opaque first"),
         pytest.param(
             [create("New", "f"), remove("New", "f")], "01", "", id="what is new"
+        ),
+        pytest.param(
+            [adopt(), remove("New", "f")], "0", "1", id="what only the state has"
+        ),
+        pytest.param(
+            [adopt(operations.RunPython(code)), remove("New", "f")],
+            "0",
+            "1",
+            id="what code may have found",
         ),
         pytest.param(
             [remove("Old", "f"), options("Old"), add("Old", "h")],

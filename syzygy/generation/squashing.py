@@ -22,8 +22,8 @@ from syzygy.generation.settling import comment
 from syzygy.generation.states import history_of
 from syzygy.graph import MigrationKey, baselined
 from syzygy.history import History
-from syzygy.requirements import is_opaque, makes_its_own, operation_effects
-from syzygy.stages import Policy, decide
+from syzygy.requirements import is_opaque, operation_effects
+from syzygy.stages import Policy, advance, decide
 
 _MIXED = (
     "It has what runs before a rollout and what runs after it: it is for databases "
@@ -95,9 +95,7 @@ def _staged(
         if may_have_rows or not is_idle:
             required = (rule.required for rule in judged)
             yield _Staged(operation, frozenset(filter(None, required)))
-        is_new = any(rule.has_effect for rule in judged) and makes_its_own(operation)
-        history.origin = "new" if is_new else None
-        history.advance(operation, app_label)
+        advance(operation, app_label, history, judged, "new")
 
 
 def _loaders() -> Iterator[MigrationLoader]:
