@@ -33,6 +33,7 @@ class Stager:
         self.plan = [(each, False) for each in migrations]
         self.before = before
         self._policy = policy
+        self.is_first_deployment = False
         self.decisions = decide_plan(self.plan, before, History(), policy)
 
     def needs(self, key: MigrationKey) -> list[MigrationKey]:

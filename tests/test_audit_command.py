@@ -32,6 +32,7 @@ from syzygy.checks import check_settings
 from tests.command_helpers import (
     ADD,
     CREATE,
+    HOOK,
     REMOVE,
     RENAME,
     STATE_ONLY,
@@ -47,6 +48,23 @@ pytest_plugins = ["tests.command_fixtures"]
 # Breaks the running release when it runs before the rollout.
 UNSAFE = 'm.AddField("post", "pages", models.IntegerField(default=0))'
 CODE = "m.RunPython(lambda apps, editor: None)"
+# What CREATE makes, for HOOK.
+MAKE = """
+from django.apps.registry import Apps
+from django.db import models
+
+def run(apps, editor):
+    class Post(models.Model):
+        id = models.BigAutoField(primary_key=True)
+        body = models.TextField()
+        title = models.TextField(null=True)
+
+        class Meta:
+            app_label = "blog"
+            apps = Apps()
+
+    editor.create_model(Post)
+"""
 STYLE = color_style(force_color=True)
 # The rules that are about some databases only.
 PECULIAR = {code for code, rule in all_rules().items() if rule.vendors}
@@ -732,6 +750,27 @@ def test_migrate_tells_of_a_baseline_that_is_ahead(project: Project) -> None:
         told = migrate("--pre-deploy")
         assert (told.code, told.err.count("SZ004")) == (0, 1)
         assert "0003_next" in applied()
+
+
+@pytest.mark.parametrize("baseline", [{}, {"blog": "0002_next"}])
+def test_code_finds_nothing_to_adopt_in_an_empty_database(
+    project: Project, baseline: dict[str, str]
+) -> None:
+    project.write("hooks.py", MAKE)
+    adopt = f"m.SeparateDatabaseAndState([{HOOK}], [{CREATE}])"
+    project.app(
+        "blog",
+        {
+            "0001_initial": source(adopt),
+            "0002_next": source(REMOVE),
+            "0003_next": source(ADD),
+        },
+    )
+    with project.active(), override_settings(MIGRATION_STAGES_BASELINE=baseline):
+        assert check().codes == []
+        told = migrate("--pre-deploy", "--audit")
+        assert (told.code, told.err) == (0, "")
+        assert applied() == {"0001_initial", "0002_next", "0003_next"}
 
 
 def test_migrate_refuses_what_breaks_tables_that_it_only_records(

@@ -70,13 +70,16 @@ def audit_plan(
     history: History,
     rules: Collection[AuditRule],
     vendor: str,
+    *,
+    is_first_deployment: bool = False,
 ) -> Iterator[Finding]:
     """What the rules find in the migrations of one release, in their order.
 
     The running release knows nothing of what these migrations create, but for those
-    that predate adoption. ``history`` is the state before the first of them.
+    that predate adoption. ``history`` is the state before the first of them. In a first
+    deployment code has found nothing that it could adopt.
     """
-    release = _release(subjects)
+    release = _release(subjects)._replace(is_first=is_first_deployment)
     for subject in subjects:
         audited = yield from _look(subject, history, rules, vendor, release)
         if audited.stage is Stage.POST_DEPLOY:
@@ -111,6 +114,7 @@ class _Release(NamedTuple):
     heirs: Collection[tuple[str, ...]]
     after_code: bool = False
     filled: Collection[tuple[ModelKey, str]] = ()
+    is_first: bool = False
 
 
 def _release(subjects: Sequence[Subject]) -> _Release:
@@ -174,7 +178,7 @@ def _look(
             yield from _ask(rules, part)
             is_real = not part.state_only and any(r.has_effect for r in part.effects)
             has_effect = has_effect or is_real
-        is_new = has_effect and makes_its_own(operation)
+        is_new = has_effect and (release.is_first or makes_its_own(operation))
         history.origin = subject.key if is_new else None
         history.advance(operation, label)
     yield from _ask(rules, audited)

@@ -108,7 +108,10 @@ def findings_of(
     for migration in stager.before:
         for operation in migration.operations:
             history.advance(operation, migration.app_label)
-    yield from audit_plan(subjects, history, rules, vendor)
+    is_first = stager.is_first_deployment
+    yield from audit_plan(
+        subjects, history, rules, vendor, is_first_deployment=is_first
+    )
 
 
 def _ambiguous_order(error: AmbiguousPlan) -> Finding:

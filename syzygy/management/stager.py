@@ -52,6 +52,11 @@ class PlanStager:
         self.decisions = self._decide() if plan else {}
 
     @property
+    def is_first_deployment(self) -> bool:
+        """Whether the database is empty, so that no release can be running on it."""
+        return not (self._applied or self._policy.faked)
+
+    @property
     def ambiguous(self) -> dict[Migration, AmbiguousStage]:
         """The migrations whose stage can't be told, and why."""
         return {
@@ -111,7 +116,7 @@ class PlanStager:
             self.before,
             History(conf.is_swapped),
             self._policy,
-            is_first_deployment=not (self._applied or self._policy.faked),
+            is_first_deployment=self.is_first_deployment,
         )
 
     def _parents(self, key: MigrationKey) -> Iterable[MigrationKey]:
