@@ -741,6 +741,9 @@ def test_migrate_tells_of_a_baseline_that_is_ahead(project: Project) -> None:
         assert applied() == {"0001_initial"}
         line = 'MIGRATION_STAGES_BASELINE = {"blog": "0001_initial", "shop": "0001_'
         assert f"correct that first:\n    {line}" in told.err
+        # It has nothing to say about what the baseline covers.
+        assert check().codes == []
+        assert "check_migrations" not in told.err
         corrected = {**baseline, "blog": "0001_initial"}
         with override_settings(MIGRATION_STAGES_BASELINE=corrected):
             told = migrate("--pre-deploy", "--audit")
@@ -750,6 +753,25 @@ def test_migrate_tells_of_a_baseline_that_is_ahead(project: Project) -> None:
         told = migrate("--pre-deploy")
         assert (told.code, told.err.count("SZ004")) == (0, 1)
         assert "0003_next" in applied()
+
+
+def test_migrate_tells_of_a_baseline_of_which_nothing_is_there(
+    project: Project,
+) -> None:
+    project.app("shop", {"0001_initial": source(CREATE)})
+    drop = source('m.RunSQL("DROP TABLE shop_post")')
+    project.app("late", {"0001_initial": drop})
+    baseline = {"late": "0001_initial", "shop": "0001_initial"}
+    with blog(project, source(UNSAFE), MIGRATION_STAGES_BASELINE=baseline):
+        call_command("migrate", "shop", verbosity=0)
+        told = migrate("--pre-deploy", "--audit")
+        line = 'MIGRATION_STAGES_BASELINE = {"shop": "0001_initial"}'
+        command = "For what to do about it:\n    python manage.py check_migrations"
+        assert f"correct that first:\n    {line}\n{command}" in told.err
+        assert "SZ004 late.0001_initial" in told.err
+        corrected = {"shop": "0001_initial"}
+        with override_settings(MIGRATION_STAGES_BASELINE=corrected):
+            assert "late.0001_initial" not in migrate("--pre-deploy", "--audit").err
 
 
 @pytest.mark.parametrize("baseline", [{}, {"blog": "0002_next"}])

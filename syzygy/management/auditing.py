@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -53,32 +53,42 @@ def heed_audit(
     found = [finding for finding in audit.findings if finding.is_breaking]
     if not found:
         return
-    command = f"python manage.py check_migrations{on_database(connection.alias)}"
-    told = "\n".join(
-        [
-            *map(_line, found),
-            *_outdated(stager, found),
-            f"For what to do about it:\n    {command}",
-        ]
-    )
+    ways = _ways_out(stager, found, on_database(connection.alias))
+    told = "\n".join([*map(_line, found), *ways])
     if refuses and not options.get("plan"):
         raise CommandError(f"The audit refuses this plan; nothing is applied.\n{told}")
     if options["verbosity"] >= 1:
         warn(told)
 
 
-def _outdated(stager: PlanStager, found: Iterable[Finding]) -> Iterator[str]:
-    """What to say where a baseline covers what is yet to be applied."""
-    labels = {each.app_label for each in found if _is_covered(stager, each)}
-    if not labels:
-        return
+def _ways_out(
+    stager: PlanStager, found: Collection[Finding], options: str
+) -> Iterator[str]:
+    """What to do about findings: first of all where a baseline is ahead."""
+    covered = [finding for finding in found if _is_covered(stager, finding)]
+    if covered:
+        yield _outdated(stager, {finding.app_label for finding in covered})
+    if len(covered) < len(found):
+        # It says nothing of what the baseline covers.
+        command = f"python manage.py check_migrations{options}"
+        yield f"For what to do about it:\n    {command}"
+
+
+def _outdated(stager: PlanStager, labels: Collection[str]) -> str:
+    """What to say where the baseline of these apps covers what is yet to be applied."""
     newest = {
         migration.app_label: migration.name
         for migration in stager.before
         if migration.app_label in labels
     }
-    line = baseline_line({**conf.read().baseline, **newest})
-    yield (
+    # An app of which nothing is applied has no history yet.
+    others = {
+        label: name
+        for label, name in conf.read().baseline.items()
+        if label not in labels
+    }
+    line = baseline_line({**others, **newest})
+    return (
         f'The setting "{BASELINE}" covers some of it as deployed everywhere, but this '
         f"database lacks that. If a release runs on it, correct that first:\n    {line}"
     )
