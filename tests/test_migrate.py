@@ -599,6 +599,24 @@ def test_fake_initial_takes_nothing_away(overdue: Project) -> None:
     assert overdue.applied()[-1] == "blog.0006_more"
 
 
+def test_fake_initial_is_told_again_for_what_waits(blog: Project) -> None:
+    blog.app("shop", {"0001_initial": source(CREATE)})
+    blog.call("migrate", "shop")
+    blog.call("migrate", "shop", "zero", "--fake")
+    blog.call("migrate", "blog", "0002")
+    late = source(CREATE, dependencies=[("blog", "0003_title")])
+    blog.migrations("shop", {"0001_initial": late})
+    out = blog.call("migrate", "--pre-deploy", "--fake-initial")
+    assert [line.split()[0] for line in section(out, "Postponed")] == [
+        *POST,
+        "shop.0001_initial",
+    ]
+    # Without it the table would be there already.
+    [command] = re.findall('for a "(.*)" without --pre-deploy', out)
+    blog.call(*command.split())
+    assert blog.applied()[-1] == "shop.0001_initial"
+
+
 def test_fake_initial_in_an_empty_database(project: Project) -> None:
     """Nobody looks for the columns of a table that is yet to be created."""
     project.app(

@@ -88,7 +88,8 @@ class MigrateMixin(BaseCommand):
         from syzygy.progress import telling
 
         # A command that another one overrides may have no such arguments.
-        words = (options.get("app_label"), options.get("migration_name"))
+        words = [options.get("app_label"), options.get("migration_name")]
+        words += ["--fake-initial"] * bool(options.get("fake_initial"))
         report = StageReport(self.stdout, self.style, [*filter(None, words)])
         say = partial(self._say, options)
 

@@ -35,15 +35,15 @@ class PlanReport(NamedTuple):
 class StageReport:
     """Writes what is known of plans, by the alias of the database of each.
 
-    There is one plan, unless the command migrates several databases. The ``target`` is
-    that of the command: an app label, a migration, or nothing.
+    There is one plan, unless the command migrates several databases. The ``arguments``
+    are those of the command that whoever goes on needs, too: a target, an option.
     """
 
     def __init__(
-        self, stdout: OutputWrapper, style: Style, target: Sequence[str]
+        self, stdout: OutputWrapper, style: Style, arguments: Sequence[str]
     ) -> None:
         self.plans: dict[str, PlanReport] = {}
-        self._command = shlex.join(["migrate", *target])
+        self._command = shlex.join(["migrate", *arguments])
         self._stdout = stdout
         self._style = style
 
@@ -76,7 +76,8 @@ class StageReport:
                 ],
             )
             self._write_rows(
-                # Without its target it would redo what this one undoes.
+                # Without its target it would redo what this one undoes; without an
+                # option, create what is there.
                 "Postponed until after the rollout, for a "
                 f'"{self._command}{on_database(alias)}" without --pre-deploy',
                 alias,
