@@ -34,12 +34,14 @@ USE = (
 class Commands(NamedTuple):
     """Makes the commands that a message has: they end with the ``options``.
 
-    ``parents`` tells what a migration depends on in the graph, where squashed ones are
-    in place of those that its file names.
+    ``stops`` are the migrations to go back to so that a given one is undone, and
+    nothing that isn't planned; ``undone`` is what going back to one undoes. The graph
+    tells, where squashed ones are in place of those that files name.
     """
 
     options: str = ""
-    parents: Needs | None = None
+    stops: Needs | None = None
+    undone: Needs = lambda _: ()
 
     def lines(self, arguments: Iterable[str]) -> str:
         """Those that call ``migrate`` with these arguments."""
@@ -47,17 +49,16 @@ class Commands(NamedTuple):
             f"    python manage.py migrate {words}{self.options}" for words in arguments
         )
 
-    def before(self, step: Step) -> str:
-        """The arguments of ``migrate`` that undo a step and what depends on it.
+    def before(self, step: Step) -> MigrationKey | None:
+        """Where to go back to so that a step is undone, and what depends on it.
 
-        Empty if its migration has none before it in its app.
+        ``None`` if its app has no such migration.
         """
-        app_label = step.migration.app_label
-        parents = self.parents or (lambda _: step.migration.dependencies)
-        for parent_label, name in sorted(parents(step.key)):
-            if parent_label == app_label and not name.startswith("__"):
-                return target(app_label, name)
-        return ""
+        stops = self.stops or (lambda _: step.migration.dependencies)
+        for app_label, name in sorted(stops(step.key)):
+            if app_label == step.migration.app_label and not name.startswith("__"):
+                return app_label, name
+        return None
 
 
 def error_text(error: BaseException) -> str:
@@ -218,24 +219,25 @@ def _apply_first(ends: Iterable[Step], commands: Commands) -> str:
 
 
 def _roll_back_first(pairs: Sequence[tuple[Step, Step]], commands: Commands) -> str:
-    targets: dict[str, str] = {}
+    stops: dict[str, MigrationKey | None] = {}
     for needed, needing in pairs:
         app_label = needed.migration.app_label
         # The first of an app undoes the least; going on from there tells of the next.
-        targets.setdefault(
+        stops.setdefault(
             app_label,
-            target(*needing.key)
+            needing.key
             if needing.migration.app_label == app_label
             else commands.before(needed),
         )
-    if not all(targets.values()):
+    found = [stop for stop in stops.values() if stop]
+    if len(found) < len(stops):
         # Without a migration to go back to, "zero" could undo more than is planned.
         first = pairs[0][0].migration
         return f'Roll back in two deployments; undo "{first}" in the first of them.'
-    return (
-        "Roll back in two deployments, the first of them up to here:\n"
-        f"{commands.lines(targets.values())}"
-    )
+    # One that another of the commands undoes would be applied again.
+    undone = {key for stop in found for key in commands.undone(stop)}
+    lines = commands.lines(target(*stop) for stop in found if stop not in undone)
+    return f"Roll back in two deployments, the first of them up to here:\n{lines}"
 
 
 def on_database(alias: str) -> str:

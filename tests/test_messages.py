@@ -270,6 +270,20 @@ BACKWARD = {
         f"{DEPLOYED} a.0002 b.0002 b.s b.0003",
         "a.0001",
     ),
+    "two apps by turns": Conflict(
+        [
+            A1,
+            B1,
+            migration("b.0002", needs="b.0001", stage=POST),
+            migration("b.0003", options("Old"), needs="b.0002"),
+            migration("a.0002", operations.RunSQL("x"), needs="a.0001 b.0003"),
+            migration("a.0003", operations.RunSQL("x"), needs="a.0002"),
+            migration("b.0004", remove("Old", "f"), needs="b.0003 a.0002"),
+            migration("b.0005", operations.RunSQL("x"), needs="b.0004 a.0002"),
+        ],
+        f"{DEPLOYED} b.0002 b.0003 a.0002 a.0003 b.0004 b.0005",
+        "b.0001",
+    ),
     "on a squashed one whose files are gone": Conflict(
         [
             A1,
@@ -337,10 +351,13 @@ def test_conflict_is_settled_by_the_override_as_it_is_pasted(
 def paste_commands(project: Project, targets: str) -> list[str]:
     """Run all commands that are told, and check that they do nothing unplanned."""
     _, planned = project.plan(targets)
-    before = set(project.recorder.applied_migrations())
+    before = applied = set(project.recorder.applied_migrations())
     commands = lines(told(project, targets), "python manage.py")
     for line in commands:
         run(project, line)
+        earlier, applied = applied, set(project.recorder.applied_migrations())
+        # None takes back what another one did.
+        assert applied < earlier if planned[0][1] else applied > earlier
     assert before ^ set(project.recorder.applied_migrations()) <= {
         key
         for each, _ in planned
@@ -357,6 +374,17 @@ def test_conflict_is_settled_by_the_commands_as_they_are_pasted(
     with project.installed(tmp_path, **conflict.settings):
         assert paste_commands(project, conflict.targets)
         # There may be nothing left to stage.
+        project.stage(conflict.targets)
+
+
+@parametrize(ONE_AFTER_THE_OTHER)
+def test_conflicts_one_after_the_other_are_settled_by_commands_as_they_are_pasted(
+    tmp_path: Path, conflict: Conflict
+) -> None:
+    project = project_of(conflict)
+    with project.installed(tmp_path, **conflict.settings):
+        for _ in range(2):
+            assert paste_commands(project, conflict.targets)
         project.stage(conflict.targets)
 
 
@@ -528,6 +556,26 @@ def test_conflict_is_told_in_sentences(tmp_path: Path, conflict: Conflict) -> No
         if not line.startswith("    "):
             assert line[0].isupper()
             assert line.endswith((".", ":"))
+
+
+def test_conflict_of_a_roll_back_has_no_command_that_undoes_another_branch() -> None:
+    project = Project(
+        A1,
+        B1,
+        REMOVE,
+        migration("b.0002", add("Old", "h"), needs="b.0001"),
+        migration("b.0003", add("Old", "i"), needs="b.0001 a.0002"),
+        migration("b.0004", needs="b.0002 b.0003"),
+    ).record(f"{DEPLOYED} a.0002 b.0002 b.0003 b.0004")
+    message = told(project, "a.0001")
+    assert 'Roll back in two deployments; undo "b.0003" in the first of ' in message
+    assert "manage.py" not in message
+    # Where the other branch isn't applied, there is nothing to spare.
+    for name in ("0004", "0002"):
+        project.recorder.record_unapplied("b", name)
+    alias = project.connection.alias
+    [line] = lines(told(project, "a.0001"), "python")
+    assert line == f"python manage.py migrate b 0001 --database {alias}"
 
 
 def test_conflict_of_a_roll_back_does_not_speak_of_deploying_more() -> None:

@@ -11,7 +11,14 @@ from django.db.migrations.loader import MigrationLoader
 from syzygy import conf, messages
 from syzygy.disk import concerns_other_apps, with_parts
 from syzygy.exceptions import AmbiguousStage
-from syzygy.graph import MigrationKey, baselined, topological, without_replaced
+from syzygy.graph import (
+    MigrationKey,
+    ancestors,
+    baselined,
+    key_of,
+    topological,
+    without_replaced,
+)
 from syzygy.history import History
 from syzygy.stages import Decision, Policy
 from syzygy.staging import Plan, Step, decide_plan, stage_plan
@@ -62,7 +69,7 @@ class PlanStager:
         return {
             migration: decision
             for migration, _ in self.plan
-            for decision in [self.decisions[migration.app_label, migration.name]]
+            for decision in [self.decisions[key_of(migration)]]
             if isinstance(decision, AmbiguousStage)
         }
 
@@ -80,7 +87,7 @@ class PlanStager:
         options = messages.on_database(self._database) + " --fake-initial" * bool(
             self._policy.faked
         )
-        commands = messages.Commands(options, self._parents)
+        commands = messages.Commands(options, self._stops, self._undone)
         return stage_plan(self.plan, decisions, self.needs, self._policy, commands)
 
     def _read_policy(self) -> Policy:
@@ -104,7 +111,7 @@ class PlanStager:
             if key in self._applied and (is_wide or key[0] in labels)
         }
         kept = set(without_replaced(applied, keep=applied))
-        kept |= {(migration.app_label, migration.name) for migration in planned}
+        kept |= {key_of(migration) for migration in planned}
         return [
             applied[key]
             for key in topological(sorted(kept & applied.keys()), self._parents)
@@ -122,11 +129,29 @@ class PlanStager:
     def _parents(self, key: MigrationKey) -> Iterable[MigrationKey]:
         return [node.key for node in self._graph.node_map[key].parents]
 
+    def _children(self, key: MigrationKey) -> Iterable[MigrationKey]:
+        return [node.key for node in self._graph.node_map[key].children]
+
+    def _stops(self, key: MigrationKey) -> Iterable[MigrationKey]:
+        """Where to go back to so that a migration is undone, and nothing unplanned."""
+        planned = {key_of(migration) for migration, _ in self.plan}
+        return [
+            parent
+            for parent in self._parents(key)
+            if parent[0] == key[0] and planned.issuperset(self._undone(parent))
+        ]
+
+    def _undone(self, key: MigrationKey) -> Collection[MigrationKey]:
+        """What going back to a migration undoes."""
+        following = [child for child in self._children(key) if child[0] == key[0]]
+        found = {*following, *ancestors(following, self._children)}
+        return found.intersection(self._applied)
+
     def needs(self, key: MigrationKey) -> Iterable[MigrationKey]:
         """What has to be applied, or unapplied, directly before a migration."""
         if not self.plan[0][1]:
             return self._parents(key)
-        return [node.key for node in self._graph.node_map[key].children]
+        return self._children(key)
 
 
 def check_squashed(loader: MigrationLoader) -> None:
@@ -151,7 +176,7 @@ def soft_applied(executor: MigrationExecutor, plan: Plan) -> set[MigrationKey]:
 
     Their tables are there already, and in use.
     """
-    planned = {(migration.app_label, migration.name) for migration, _ in plan}
+    planned = {key_of(migration) for migration, _ in plan}
     found: set[MigrationKey] = set()
     for migration, backward in plan:
         missing = planned - found
@@ -163,5 +188,5 @@ def soft_applied(executor: MigrationExecutor, plan: Plan) -> set[MigrationKey]:
         if not (backward or is_ahead):
             is_there, _ = executor.detect_soft_applied(None, migration)
             if is_there:
-                found.add((migration.app_label, migration.name))
+                found.add(key_of(migration))
     return found
