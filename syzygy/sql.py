@@ -315,7 +315,7 @@ class _Reader:
         return True
 
     def add_column(self, it: _Cursor, table: _Name) -> None:
-        is_column = it.take("COLUMN") or not _is_part(it)
+        is_column = it.take("COLUMN") or _is_plain_key(it) or not _is_part(it)
         if is_column and not it.take("IF", "NOT", "EXISTS"):
             self.columns_made.add(table.key + it.name().key)
 
@@ -376,6 +376,15 @@ def _is_part(it: _Cursor) -> bool:
     after = it.peek(1)
     column = after is END or after.word in ("CASCADE", "RESTRICT", "TO")
     return it.peek().word in _PARTS and not column
+
+
+def _is_plain_key(it: _Cursor) -> bool:
+    """Tell if KEY, or INDEX, is what PostgreSQL takes it for, the name of a column.
+
+    MySQL's has columns in parentheses, after a name and what else it may have.
+    """
+    later = {it.peek(1).word, it.peek(2).word}
+    return it.peek().word in ("INDEX", "KEY") and later.isdisjoint({"(", "IF", "USING"})
 
 
 def _skip_wait(it: _Cursor) -> None:

@@ -614,6 +614,7 @@ REMAKE = """
     ('CREATE TABLE "Users" (a int); DROP TABLE users', "drop table users"),
     # It may have been there already; to keep its columns matters then.
     ("CREATE TABLE IF NOT EXISTS x (a int); ALTER TABLE x DROP b", "drop column x.b"),
+    ("ALTER TABLE x ADD key text; ALTER TABLE x DROP key", ""),
     # A table made anew, and what else happens to it.
     (REMAKE, ""),
     (REMAKE + 'ALTER TABLE "post" DROP "title"', "drop column post.title"),
@@ -653,12 +654,17 @@ def test_what_the_text_makes_itself(sql: object, expected: str) -> None:
         ("alter table x add column a int", True),
         (["SELECT 1", ("CREATE TABLE x (a int)", None)], True),
         ("DO $$ BEGIN CREATE TABLE x (a int); END $$", True),
+        ("ALTER TABLE x ADD key text", True),
+        ("ALTER TABLE x ADD index int NOT NULL DEFAULT 0", True),
         # It may have been there already.
         ("CREATE TABLE IF NOT EXISTS x (a int)", False),
         ("ALTER TABLE x ADD COLUMN IF NOT EXISTS a int", False),
         # It is no table and no column.
         ("CREATE INDEX x ON y (a)", False),
         ("ALTER TABLE x ADD CONSTRAINT y CHECK (a > 0)", False),
+        ("ALTER TABLE x ADD KEY (a), ADD INDEX y (a)", False),
+        ("ALTER TABLE x ADD INDEX USING BTREE (a)", False),
+        ("ALTER TABLE x ADD INDEX IF NOT EXISTS y (a)", False),
         ("ALTER TABLE x ADD FULLTEXT INDEX y (a), ADD EXCLUDE (a WITH =)", False),
         ("INSERT INTO x VALUES ('CREATE TABLE y (a int)')", False),
         ("-- ALTER TABLE x ADD a int", False),
