@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from django.db.migrations import operations as django_operations
-from django.db.migrations.operations.base import Operation
+from django.db.migrations.operations.base import Operation, OperationCategory
 from django.db.migrations.operations.fields import FieldOperation
 from django.db.migrations.operations.models import IndexOperation, ModelOperation
 
@@ -30,6 +30,7 @@ from syzygy.own_judges import OWN_JUDGES
 from syzygy.rules import Rule
 
 _JudgeT = TypeVar("_JudgeT", bound=Judge)
+_ON_WHAT_IS_THERE = (OperationCategory.ALTERATION, OperationCategory.REMOVAL)
 
 JUDGES_BY_PATH.update(OWN_JUDGES)
 
@@ -235,7 +236,8 @@ def _stood_for(
 def makes_its_own(operation: Operation) -> bool:
     """Whether what the operation adds to the state is new to the database as well.
 
-    Code and SQL may stand for what is added beside them, or adopt what is there.
+    Code and SQL may stand for what is added beside them, or adopt what is there. What
+    alters something leaves it in use.
     """
     return bool(getattr(operation, "state_operations", True)) and _makes(operation)
 
@@ -248,7 +250,9 @@ def _makes(operation: Operation) -> bool:
         from syzygy.sql import makes_anything
 
         return makes_anything(operation.sql)
-    return not isinstance(operation, django_operations.RunPython)
+    if isinstance(operation, django_operations.RunPython):
+        return False
+    return getattr(operation, "category", None) not in _ON_WHAT_IS_THERE
 
 
 def _judge_all(

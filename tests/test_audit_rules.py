@@ -203,6 +203,23 @@ def test_what_code_may_have_found_is_in_use() -> None:
         assert breaking(audited([AUTHOR], *release)) == expected
 
 
+def test_what_is_altered_for_a_field_of_another_name_is_in_use() -> None:
+    """A foreign key becomes the number that it is, in the same column."""
+    loose = models.ForeignKey("blog.author", CASCADE, db_constraint=False, null=True)
+    swap = SeparateDatabaseAndState(
+        [AlterField("post", "author", loose)],
+        [
+            RemoveField("post", "author"),
+            AddField("post", "author_id", models.BigIntegerField(null=True)),
+        ],
+    )
+    remove = step(RemoveField("post", "author_id"), stage=Stage.PRE_DEPLOY)
+    found = audited([AUTHOR, POST], step(swap, stage=Stage.PRE_DEPLOY), remove)
+    assert [(each.code, each.migration) for each in found if each.is_breaking] == [
+        ("SZ004", "0003_next")
+    ]
+
+
 def test_what_cannot_be_read_is_what_its_state_says() -> None:
     remove = RemoveField("post", "title")
     for operation in (
