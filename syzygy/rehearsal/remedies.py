@@ -7,6 +7,7 @@ from django.db.migrations import RemoveField
 from syzygy.constants import Stage
 from syzygy.rehearsal import scope
 from syzygy.rehearsal.findings import NEXT_KEY, NULL, Action, Culprit, Failure
+from syzygy.rehearsal.releases import NEW
 from syzygy.rehearsal.row_rules import forbids_null
 from syzygy.requirements import is_opaque
 from syzygy.rules import (
@@ -20,6 +21,7 @@ from syzygy.rules import (
     SET_NOT_NULL,
     STATE_ONLY,
     WIDEN_TYPE,
+    Rule,
 )
 from syzygy.stages import Source
 
@@ -32,6 +34,12 @@ _UPSERT_LATER = (
     "its own."
 )
 _COPE = "Have the release that reads it cope with NULL in a deployment before."
+# The new release reads what the old one left out. Of a field that is new there is no
+# deployment before, and in a rollback the migrations are undone again.
+_COPE_YET = (
+    "Have the new release cope with NULL as long as the post-deploy migrations aren't "
+    "applied, or read the field only from the next deployment on."
+)
 # The ways out of what does no harm to most releases.
 _MILD = {
     "create-model": _ATTACH_LATER,
@@ -53,7 +61,7 @@ _MILD = {
     ),
 }
 # Those of them that are no other way to write the deployment.
-_ELSEWHERE = {_COPE, _UPSERT_LATER.format("old"), _UPSERT_LATER.format("new")}
+_ELSEWHERE = {_COPE, _COPE_YET, *map(_UPSERT_LATER.format, ("old", "new"))}
 # What any release does with a table that is as it expects.
 _PLAIN = {Action.INSERT, Action.SELECT, Action.UPDATE}
 _WHEN = {Stage.PRE_DEPLOY: "before", Stage.POST_DEPLOY: "after"}
@@ -97,8 +105,15 @@ def way_out(culprit: Culprit, failure: Failure) -> str:
         # It is a foreign key as well, which refers to what is deleted.
         return _for(culprit, _ATTACH_LATER)
     return _for(
-        culprit, rule.remedy or _MILD.get(rule.code) or _SPLIT.format(rule.code)
+        culprit, rule.remedy or _mild(rule, failure) or _SPLIT.format(rule.code)
     )
+
+
+def _mild(rule: Rule, failure: Failure) -> str:
+    """The way out of what does no harm to most releases; empty if it does."""
+    remedy = _MILD.get(rule.code, "")
+    reads_old_rows = remedy is _COPE and failure.probe.release == NEW
+    return _COPE_YET if reads_old_rows else remedy
 
 
 # By whether the field comes back with the rollback.
@@ -164,7 +179,7 @@ def _do_what_is_stated(culprit: Culprit, failure: Failure) -> str:
             "models have: change that as well, in this migration or in another."
         )
     if failure.probe.subject == NULL and stated.code in _MILD:
-        return _MILD[stated.code]
+        return _mild(stated, failure)
     if stated.remedy:
         return _for(
             culprit, f"The database has to follow what it only says. {stated.remedy}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -34,6 +36,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from syzygy import Stage
+from syzygy.operations import Backfill
 from syzygy.rehearsal.findings import Action, Phase
 from syzygy.rehearsal.walk import state_after
 from tests.cases.field_cases import AUTHOR, POST, text, to
@@ -207,6 +210,41 @@ def test_null_that_django_fills_on_sqlite_alone(project: Project) -> None:
 def test_null_that_is_filled_after_the_rollout(project: Project) -> None:
     steps = [post(FILLED), auto(REQUIRE)]
     Told(rehearsed(project, [NULLABLE], *steps)).no_breaks(["set-not-null"])
+
+
+def test_null_in_a_new_field_that_is_filled_after_the_rollout(
+    project: Project,
+) -> None:
+    """No release before this one knows the field, so none can cope with NULL there."""
+    loose = models.UUIDField(unique=True, null=True)
+    strict = models.UUIDField(unique=True, default=uuid.uuid4)
+    fills = replace(post(Backfill("post", "key", uuid.uuid4)), atomic=False)
+    steps = [
+        auto(AddField("post", "key", loose)),
+        fills,
+        auto(AlterField("post", "key", strict)),
+    ]
+    for revert in (False, True):
+        told = Told(rehearsed(project, [NULLABLE], *steps, revert=revert))
+        found = [f for f in of(told.rehearsal, HAZARD) if "NULL" in f.error]
+        assert found, told.text
+        for finding in found:
+            assert finding.release == "new", told.text
+            assert finding.way_out == (
+                "Have the new release cope with NULL as long as the post-deploy "
+                "migrations aren't applied, or read the field only from the next "
+                "deployment on."
+            ), told.text
+
+
+def test_null_that_the_new_release_writes(project: Project) -> None:
+    """The release before has to cope with it, which can't be changed any more."""
+    loose = auto(AlterField("post", "title", text(null=True)))
+    told = Told(rehearsed(project, [POST, AUTHOR], loose))
+    found = [f for f in of(told.rehearsal, HAZARD) if "NULL" in f.error]
+    assert {finding.release for finding in found} == {"old"}, told.text
+    for finding in found:
+        assert finding.way_out.endswith("cope with NULL in a deployment before.")
 
 
 NEVER_NULL = AddConstraint(
