@@ -164,22 +164,26 @@ def baseline_line(baseline: Mapping[str, str]) -> str:
 def plan_conflict(
     conflict: Conflict, existing: Collection[str], commands: Commands
 ) -> str:
-    """Why a plan can't be split, and the ways out.
+    """Why a plan can't be split, in the first line, and the ways out.
 
     ``existing`` are the overrides that there are.
     """
     post, *between, pre = conflict.path
     verb = "be undone" if post.backward else "run"
-    through = "".join(f', through "{step.migration}"' for step in between)
-    lines = [
+    reasons = [
         f'Migration "{pre.migration}" has to {verb} before the rollout '
-        f'({pre.decision}), but it needs "{post.migration}" to {verb} first{through}, '
+        f'({pre.decision}), but it needs "{post.migration}" to {verb} first, '
         f"which has to wait until after the rollout ({post.decision})."
     ]
-    lines += [
+    if between:
+        # Apart, lest one of these seem to be what has to wait.
+        through = " and ".join(f'"{step.migration}"' for step in between)
+        reasons.append(f'It needs "{post.migration}" through {through}.')
+    reasons += [
         f'Likewise "{needing.migration}" needs "{needed.migration}".'
         for needed, needing in conflict.pairs[1:]
     ]
+    lines = [" ".join(reasons)]
     if post.backward:
         lines.append(_roll_back_first(conflict.pairs, commands))
     else:

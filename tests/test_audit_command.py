@@ -260,6 +260,29 @@ def test_a_plan_that_no_stage_suits(project: Project) -> None:
         assert 'needs "blog.0002_next"' in told.data["findings"][0]["title"]
 
 
+def test_the_remedy_for_a_plan_has_ways_out_alone(project: Project) -> None:
+    more = 'm.AddField("post", "more", models.IntegerField(null=True))'
+    drop = 'm.RemoveField("post", "body")'
+    steps = [source(REMOVE), source(ADD), source(drop), source(more)]
+    with blog(project, *steps):
+        told = check()
+        finding = told.data["findings"][0]
+        assert finding["code"] == "SZ003"
+        assert 'Likewise "blog.0005_next" needs "blog.0004_next".' in finding["why"]
+        assert finding["remedy"].startswith("If all that has to wait came with")
+        assert "Likewise" not in finding["remedy"]
+        lines = check(form="text").out.split("\n")
+        remedy = lines[next(n for n, x in enumerate(lines) if "  remedy  " in x) :]
+        remedy = remedy[: remedy.index("")]
+        # What is to be pasted stays in one line, and is set apart.
+        prose = [line for line in remedy if not line.startswith(" " * 14)]
+        assert max(map(len, prose)) <= 88
+        override = json.dumps(
+            {"blog.0002_next": "pre_deploy", "blog.0004_next": "pre_deploy"}
+        )
+        assert f"{' ' * 14}MIGRATION_STAGES_OVERRIDE = {override}" in remedy
+
+
 def test_a_migration_that_no_stage_suits(project: Project) -> None:
     with blog(project, source(ADD, REMOVE), source(RENAME)):
         told = check()

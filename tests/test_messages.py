@@ -520,7 +520,8 @@ def test_conflict_tells_both_and_why(
 def test_conflict_tells_the_way_between_the_two() -> None:
     first = told(project_of(FORWARD["indirect"])).splitlines()[0]
     assert first.startswith('Migration "b.0003" has to run before')
-    assert 'needs "a.0002" to run first, through "a.0003", through "b.0002", ' in first
+    assert 'needs "a.0002" to run first, which has to wait until after the' in first
+    assert first.endswith(' It needs "a.0002" through "a.0003" and "b.0002".')
 
 
 def test_conflict_tells_no_way_where_there_is_nothing_between() -> None:

@@ -915,9 +915,9 @@ def test_ambiguous_plan_leaves_the_database_alone(overdue: Project) -> None:
     assert str(caught.value) == (
         'Migration "blog.0006_more" has to run before the rollout (inferred: Add '
         "field more to post: the new release uses the column), but it needs "
-        '"blog.0004_title" to run first, through "blog.0005_options", which has to '
-        "wait until after the rollout (inferred: Remove field title from post: the "
-        "running release uses the column).\n"
+        '"blog.0004_title" to run first, which has to wait until after the rollout '
+        "(inferred: Remove field title from post: the running release uses the "
+        'column). It needs "blog.0004_title" through "blog.0005_options".\n'
         "If all that has to wait came with releases that are rolled out everywhere by "
         "now, it is overdue; if no release runs on this database yet, because its "
         "first deployment stopped midway, nothing has to wait. In either case apply it "

@@ -53,18 +53,24 @@ def heading(finding: Finding) -> str:
 def _write_finding(finding: Finding, stdout: OutputWrapper, paint: Any) -> None:
     stdout.write(paint(heading(finding)))
     for name, text in _rows(finding):
-        first, *rest = map(one_line, text.split("\n"))
-        lines = textwrap.fill(
-            first,
-            _WIDTH,
-            initial_indent=f"  {name:{_INDENT - 2}}",
-            subsequent_indent=" " * _INDENT,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        for line in [lines, *(" " * _INDENT + line for line in rest)]:
-            stdout.write(no_commands(line))
+        margin = f"  {name:{_INDENT - 2}}"
+        for line in map(one_line, text.split("\n")):
+            # Code and SQL are to be pasted as they are.
+            is_code = name == "sql" or line.startswith("    ")
+            stdout.write(no_commands(margin + line if is_code else _fill(line, margin)))
+            margin = " " * _INDENT
     stdout.write("")
+
+
+def _fill(line: str, margin: str) -> str:
+    return textwrap.fill(
+        line,
+        _WIDTH,
+        initial_indent=margin,
+        subsequent_indent=" " * _INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _rows(finding: Finding) -> Iterator[tuple[str, str]]:
