@@ -347,12 +347,13 @@ def _compare_constraints(old: bool, new: bool) -> Iterator[Rule]:
 
 def _compare_on_delete(old: AnyField, new: AnyField) -> Iterator[Rule]:
     """Compare what the database does on delete, which Django 6.1 and newer can ask."""
-    old_action, new_action = _on_delete(old), _on_delete(new)
+    old_action, new_action = on_delete_action(old), on_delete_action(new)
     if new_action and old_action != new_action:
         yield rules.ADD_ON_DELETE
     if old_action and old_action != new_action:
         yield rules.DROP_ON_DELETE
 
 
-def _on_delete(field: AnyField) -> object:
+def on_delete_action(field: AnyField) -> object:
+    """What the database does itself on delete, as SQL has it; None if nothing."""
     return getattr(field.remote_field.on_delete, "operation", None)

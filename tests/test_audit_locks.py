@@ -6,13 +6,16 @@ change that can't be made in place without a lock, if they are told to make it s
 
 from __future__ import annotations
 
+import ast
+import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
-from django.db import Error, connection, models, transaction
+from django.db import Error, connection, migrations, models, transaction
 from django.db.migrations import (
     AddConstraint,
     AddField,
@@ -24,10 +27,10 @@ from django.db.migrations import (
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Lower, Now
 
 from syzygy import Stage
-from tests.audit_helpers import audited, step
+from tests.audit_helpers import audited, codes, step
 from tests.command_helpers import Project
 from tests.rules_helpers import APP, model
 from tests.services import UNDER_TEST
@@ -354,12 +357,200 @@ def test_how_to_build_an_index_without_locking_anybody_out() -> None:
     assert "UNIQUE USING INDEX" in remedy(AddConstraint("book", plain))
     some = models.UniqueConstraint(fields=["pages"], condition=Q(pages=1), name="one")
     partial = remedy(AddConstraint("book", some))
-    assert "CREATE UNIQUE INDEX CONCURRENTLY one ON" in partial
+    create = 'CREATE UNIQUE INDEX CONCURRENTLY "one" ON "blog_book" ('
+    assert f'{create}"pages") WHERE (...)\'' in partial
+    assert (
+        '"..." stands for is told by "manage.py sqlmigrate blog 0002_next":' in partial
+    )
     assert "USING INDEX" not in partial
+    lower = models.UniqueConstraint(Lower("pages"), name="one")
+    assert f"{create}...)'" in remedy(AddConstraint("book", lower))
+    key = AddField("book", "code", models.IntegerField(primary_key=True))
+    assert "no other way" in remedy(key)
     exclusion = constraints.ExclusionConstraint(
         name="apart", expressions=[("pages", "=")]
     )
     assert "no other way" in remedy(AddConstraint("book", exclusion))
+
+
+def unique(*names: str, **options: Any) -> Operation:
+    return AddConstraint(
+        "post", models.UniqueConstraint(fields=names, name="one", **options)
+    )
+
+
+class Strange(models.IntegerField):  # type: ignore[type-arg]
+    """One that no migration can hold."""
+
+    def deconstruct(self) -> Any:
+        name, path, args, options = super().deconstruct()
+        return name, path, args, {**options, "help_text": object()}
+
+
+TOGETHER = ("short", "middle")
+DEFERRED = models.Deferrable.DEFERRED
+# What PostgreSQL can be told to do while others write.
+WRITTEN: dict[str, tuple[str, Operation]] = {
+    "new": (INDEX, add(models.IntegerField(null=True, unique=True))),
+    "slug": (INDEX, add(models.SlugField(null=True, unique=True))),
+    "new key": (
+        INDEX,
+        add(models.OneToOneField("blog.author", models.CASCADE, null=True)),
+    ),
+    "unique": (INDEX, alter("number", models.IntegerField(null=True, unique=True))),
+    "and longer": (INDEX, alter("title", text(40, unique=True))),
+    "together": (
+        INDEX,
+        AlterUniqueTogether("post", {TOGETHER, ("title", "loose"), ("long", "small")}),
+    ),
+    "otherwise together": (
+        INDEX,
+        AlterUniqueTogether("post", {("title", "loose"), ("title", "number")}),
+    ),
+    "constraint": (INDEX, unique("number", "loose")),
+    "deferred": (INDEX, unique("number", deferrable=DEFERRED)),
+    "at once": (INDEX, unique("number", deferrable=models.Deferrable.IMMEDIATE)),
+    "NULL, too": (INDEX, unique("number", nulls_distinct=False)),
+    "distinct": (INDEX, unique("number", nulls_distinct=True)),
+    "covering": (INDEX, unique("number", include=["loose"])),
+    "operators": (INDEX, unique("title", opclasses=["varchar_pattern_ops"])),
+    "key": (KEY, alter("loose", author(null=True, related_name="+"))),
+    "key, NOT NULL": (KEY, alter("loose", author(related_name="+"))),
+    "key with a value": (KEY, add(author(default=1, db_index=False))),
+    "key to another field": (
+        KEY,
+        add(author(default=1, to_field="code", db_index=False)),
+    ),
+}
+MORE = [
+    AddField("author", "code", models.IntegerField(unique=True)),
+    AlterUniqueTogether("post", {TOGETHER}),
+]
+
+
+def pasted(remedy: str) -> list[dict[str, Any]]:
+    """The migrations that a remedy has, as anybody would write them."""
+    found = []
+    lines = textwrap.dedent(remedy.partition("\n")[2])
+    for part in lines.split("# then, in the next migration\n"):
+        names: dict[str, Any] = {"migrations": migrations, "models": models}
+        operations: list[Operation] = []
+        for node in ast.parse(part).body:
+            source = ast.unparse(node)
+            if isinstance(node, ast.Expr):
+                value = eval(source, names)
+                operations += value if isinstance(value, tuple) else [value]
+            else:
+                exec(source, names)
+        settings = {k: names[k] for k in ("stage", "atomic") if k in names}
+        found.append(step(*operations, **settings))
+    return found
+
+
+def remedy_for(code: str, operation: Operation, vendor: str = "postgresql") -> str:
+    found = audited([*BEFORE, *MORE], step(operation), vendor=vendor)
+    return next(finding.remedy for finding in found if finding.code == code)
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_is_to_be_written_is_whole(name: str) -> None:
+    code, operation = WRITTEN[name]
+    steps_ = pasted(remedy_for(code, operation))
+    # That is mended, and nothing else is wrong that wasn't before.
+    found = {*codes(audited([*BEFORE, *MORE], *steps_))}
+    assert found <= {*codes(audited([*BEFORE, *MORE], step(operation)))} - {code}
+    # The models are in the end what they were to be.
+    one, other = ProjectState(), ProjectState()
+    for each in [*BEFORE, *MORE]:
+        each.state_forwards(APP, one)
+        each.state_forwards(APP, other)
+    operation.state_forwards(APP, one)
+    for each in (each for made in steps_ for each in made["operations"]):
+        each.state_forwards(APP, other)
+    assert one == other
+
+
+def test_what_cannot_be_written_is_left_to_the_reader() -> None:
+    told = remedy_for(INDEX, add(Strange(null=True, unique=True)))
+    assert '# "Add field extra to post", with unique=False\n' in told
+    assert "# as database_operations; state_operations: AlterField\n" in told
+    assert 'CREATE UNIQUE INDEX CONCURRENTLY "blog_post_extra_uniq"' in told
+    assert 'ADD CONSTRAINT "blog_post_extra_uniq" UNIQUE USING INDEX' in told
+
+
+def test_names_are_as_long_as_postgresql_takes_them() -> None:
+    long = model("Long", n=models.IntegerField(), other=author(db_constraint=False))
+    vars(long)["options"]["db_table"] = '"shop"."' + "b" * 60 + '"'
+    for code, operation in (
+        (INDEX, AlterField("long", "n", models.IntegerField(unique=True))),
+        (KEY, AlterField("long", "other", author())),
+    ):
+        found = audited([*BEFORE, long], step(operation))
+        told = next(finding.remedy for finding in found if finding.code == code)
+        assert f'"shop"."{"b" * 60}"' in told
+        [name] = {*re.findall(r'ADD CONSTRAINT "(\w+)"', told)}
+        assert len(name) == 63
+
+
+def test_there_is_no_other_way_to_add_a_foreign_key() -> None:
+    many = AlterField("post", "many", models.ManyToManyField("blog.author"))
+    loose = models.ManyToManyField("blog.author", db_constraint=False)
+    found = audited([*BEFORE, AddField("post", "many", loose)], step(many))
+    told = [each.remedy for each in found if each.code == KEY]
+    for remedy in (*told, remedy_for(KEY, WRITTEN["key"][1], "mysql")):
+        assert remedy.startswith("Keep the constraint out of the database (db_const")
+        assert "\n" not in remedy
+    assert told
+
+
+# Those of the table, all of which are checked.
+CONSTRAINTS = """
+    SELECT count(*), bool_and(convalidated) FROM pg_constraint
+    WHERE contype IN ('u', 'f') AND conrelid = 'blog_post'::regclass
+"""
+
+
+@pytest.mark.skipif(UNDER_TEST != "postgresql", reason="It is about PostgreSQL.")
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_is_to_be_written_works(name: str, project: Project) -> None:
+    """It can be undone, and Django finds what it would have made itself."""
+    del project
+    code, operation = WRITTEN[name]
+    steps_ = pasted(remedy_for(code, operation))
+    start = write_tables()
+    with connection.schema_editor() as editor:
+        for each in MORE:
+            before = start.clone()
+            each.state_forwards(APP, start)
+            each.database_forwards(APP, editor, before, start)
+    there = ask(CONSTRAINTS)
+    states = [start]
+    for made in steps_:
+        states.append(states[-1].clone())
+        for each in made["operations"]:
+            each.state_forwards(APP, states[-1])
+
+    def run(*, backward: bool) -> None:
+        numbered = list(enumerate(steps_))
+        for number, made in reversed(numbered) if backward else numbered:
+            before, after = states[number : number + 2]
+            atomic = made.get("atomic", True)
+            with connection.schema_editor(atomic=atomic) as editor:
+                for each in made["operations"]:
+                    if backward:
+                        each.database_backwards(APP, editor, after, before)
+                    else:
+                        each.database_forwards(APP, editor, before, after)
+
+    run(backward=False)
+    run(backward=True)
+    assert ask(CONSTRAINTS) == there
+    run(backward=False)
+    [_, are_checked] = ask(CONSTRAINTS)
+    assert are_checked
+    with connection.schema_editor() as editor:
+        operation.database_backwards(APP, editor, states[-1], start)
+    assert ask(CONSTRAINTS) == there
 
 
 @pytest.mark.skipif(UNDER_TEST != "mariadb", reason="It is about MariaDB.")

@@ -543,6 +543,23 @@ def test_a_new_field_that_becomes_not_null() -> None:
         )
 
     assert found(key, unique(default=uuid.uuid4)) == {"SZ022"}
+
+    def remedy(*steps_: dict[str, Any]) -> str:
+        found = audited([AUTHOR], *steps_)
+        return next(finding.remedy for finding in found if finding.code == "SZ022")
+
+    # What fills it is told, where that is known.
+    whole = remedy(key, unique(default=uuid.uuid4))
+    assert "right before this one:\n" in whole
+    assert whole.endswith(
+        "\n    import syzygy.operations\n    import uuid\n    atomic = False\n"
+        "    syzygy.operations.Backfill(\n        model_name='author',\n"
+        "        name='key',\n        value=uuid.uuid4,\n    )"
+    )
+    for each in ([key, unique(default=lambda: uuid.UUID(int=1))], [add, tighten]):
+        told = remedy(*each)
+        assert 'where "value" stands for what the rows get:\n' in told
+        assert re.search(r"\[Backfill\('author', '(key|age)', value\)\]$", told)
     assert not found(key, unique(db_default=Func(function="gen_random_uuid")))
     note = step(AddField("author", "note", text(null=True)))
     blank = AlterField("author", "note", text(blank=True))

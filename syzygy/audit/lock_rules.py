@@ -20,14 +20,15 @@ from django.db.migrations import (
 from django.db.models import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from django.utils.text import capfirst
 
-from syzygy import rules
+from syzygy import messages, rules
 from syzygy.alterations import (
     has_db_default,
+    is_a,
     is_constrained,
     is_generated,
     is_unique,
 )
-from syzygy.audit import remedies
+from syzygy.audit import remedies, unlocked
 from syzygy.audit.base import AuditedOperation, AuditRule, Problem
 from syzygy.history import AnyField, ModelKey
 from syzygy.references import referring_tables
@@ -262,16 +263,33 @@ class ForeignKeyCheck(_Lock):
                     "A foreign key is checked when it is added. PostgreSQL lets nobody "
                     "write to either table meanwhile; MySQL copies the table."
                 ),
-                remedy=(
-                    "Add the field with db_constraint=False. On PostgreSQL add the "
-                    "constraint after the rollout, and check it in a migration of its "
-                    "own:\n"
-                    '    migrations.RunSQL("ALTER TABLE ... ADD CONSTRAINT ... FOREIGN '
-                    'KEY ... NOT VALID"),\n'
-                    "    # then, in the next migration\n"
-                    '    migrations.RunSQL("ALTER TABLE ... VALIDATE CONSTRAINT ..."),'
-                ),
+                remedy=_unchecked(operation),
             )
+
+
+def _unchecked(operation: AuditedOperation) -> str:
+    """How to add a foreign key without a look at the rows that there are."""
+    change, key = operation.operation, operation.model
+    if (
+        operation.vendor == "mysql"
+        or key is None
+        or not isinstance(change, AddField | AlterField)
+        # A many-to-many field has two of them, in another table.
+        or not is_a(change.field, ForeignKey)
+    ):
+        return (
+            "Keep the constraint out of the database (db_constraint=False), or accept "
+            "it for a small table."
+        )
+    first = (
+        "Add the field with db_constraint=False, and the constraint after the rollout, "
+        if isinstance(change, AddField)
+        else "Add the constraint "
+    )
+    return (
+        f"{first}without the check of old rows; check them in a migration of its own, "
+        f"which lets others write:{unlocked.foreign_key(operation, key, change)}"
+    )
 
 
 def _why_rewritten(operation: AuditedOperation) -> str:
@@ -393,7 +411,7 @@ def _builds_index(operation: AuditedOperation) -> bool:
 
 
 def _concurrently(operation: AuditedOperation) -> str:
-    change = operation.operation
+    change: Any = operation.operation
     if isinstance(change, AddIndex):
         return (
             "Build it concurrently, in a migration of its own:\n"
@@ -405,27 +423,39 @@ def _concurrently(operation: AuditedOperation) -> str:
             "model's Meta, and build it concurrently, in a migration of its own:\n"
             f"    atomic = False{_concurrent_code(_index_of(change))}"
         )
-    if isinstance(change, AddConstraint) and (
-        not isinstance(change.constraint, UniqueConstraint)
-    ):
+    key = operation.model
+    if key is None or not _is_sql_enough(change):
         return "Accept it for a small table: there is no other way to build it."
-    if isinstance(change, AddConstraint) and _is_mere_index(change.constraint):
-        return (
-            "Build that unique index concurrently, with this operation as state "
-            "operation:\n"
-            "    atomic = False\n"
-            f'    migrations.RunSQL("CREATE UNIQUE INDEX CONCURRENTLY '
-            f'{change.constraint.name} ON ...")'
+    if isinstance(change, AddField | AlterField):
+        is_new = isinstance(change, AddField)
+        first = "Add the field without unique=True. " if is_new else ""
+        return f"{first}{_UNIQUE}{unlocked.unique_field(operation, key, change)}"
+    if isinstance(change, AlterUniqueTogether):
+        return f"{_UNIQUE}{unlocked.together(operation, key, change)}"
+    if not _is_mere_index(change.constraint):
+        return f"{_UNIQUE}{unlocked.unique_constraint(operation, key, change)}"
+    left_out = ""
+    if change.constraint.expressions or change.constraint.condition:
+        label, name = operation.migration.key
+        left_out = (
+            f'; what "..." stands for is told by "manage.py sqlmigrate '
+            f'{messages.target(label, name)}"'
         )
-    is_new = isinstance(change, AddField)
-    first = "Add the field without unique=True. " if is_new else ""
     return (
-        f"{first}Build a unique index concurrently, and make the constraint of it:\n"
-        "    atomic = False\n"
-        '    migrations.RunSQL("CREATE UNIQUE INDEX CONCURRENTLY i ON t (c)")\n'
-        "    # then, in the next migration, with this operation as state operation\n"
-        '    migrations.RunSQL("ALTER TABLE t ADD CONSTRAINT i UNIQUE USING INDEX i")'
+        f"Build that unique index concurrently, with this operation as state operation"
+        f"{left_out}:{unlocked.unique_index(operation, key, change)}"
     )
+
+
+_UNIQUE = "Build a unique index concurrently, and make the constraint of it:"
+
+
+def _is_sql_enough(change: Any) -> bool:
+    """Whether a unique index does, built by itself: not for a key or an exclusion."""
+    if isinstance(change, AddField | AlterField):
+        return not change.field.primary_key
+    is_constraint = isinstance(change, AddConstraint)
+    return not is_constraint or isinstance(change.constraint, UniqueConstraint)
 
 
 def _index_of(change: AddField | AlterField) -> AddIndex:

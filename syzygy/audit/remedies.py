@@ -40,7 +40,9 @@ _NEUTRAL = {
 _NO_LITERAL = {"mysql": {"TextField"}}
 
 
-def code(*operations: Operation, stage: Stage | None = None) -> str:
+def code(
+    *operations: Operation, stage: Stage | None = None, atomic: bool = True
+) -> str:
     """The operations as lines of a migration, indented; empty if one can't be written.
 
     What they need to be imported comes first.
@@ -60,6 +62,8 @@ def code(*operations: Operation, stage: Stage | None = None) -> str:
         return ""
     if len(operations) == 1:
         lines[-1] = lines[-1].removesuffix(",")
+    if not atomic:
+        lines.insert(0, "atomic = False")
     if stage is not None:
         imports.add("from syzygy import Stage")
         lines.insert(0, f"stage = Stage.{stage.name}")

@@ -25,6 +25,7 @@ from syzygy.audit import remedies
 from syzygy.audit.base import AuditedMigration, AuditedOperation, AuditRule, Problem
 from syzygy.audit.findings import Severity
 from syzygy.audit.lasting import is_lasting
+from syzygy.backfill import Backfill
 from syzygy.computed import in_the_way
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage, InvalidStage
@@ -323,15 +324,28 @@ class NullsNotFilled(AuditRule):
             what="The migration can't be applied.",
             when=f"After the rollout, if the running release has {_LEFT[is_new]}.",
             why=f"{_WHY_NULL[is_new]}{_why_not_default(change.field)}",
-            remedy=(
-                "Fill it after the rollout, in a migration right before this one:\n"
-                "    from syzygy.operations import Backfill\n"
-                "    atomic = False\n"
-                "    operations = ["
-                f"Backfill({change.model_name!r}, {change.name!r}, ...)]"
-            ),
+            remedy=_filling(change),
             severity=None if is_new else Severity.WARNING,
         )
+
+
+def _filling(change: AlterField) -> str:
+    """The code that fills the field, with its default if that is of use."""
+    model, name, default = change.model_name, change.name, change.field.default
+    written = ""
+    # A field with a default is unique here, so that one value serves no two rows.
+    if change.field.has_default() and callable(default):
+        written = remedies.code(Backfill(model, name, default), atomic=False)
+    about = "" if written else ', where "value" stands for what the rows get'
+    unwritten = (
+        "\n    from syzygy.operations import Backfill\n"
+        "    atomic = False\n"
+        f"    operations = [Backfill({model!r}, {name!r}, value)]"
+    )
+    return (
+        f"Fill it after the rollout, in a migration right before this one{about}:"
+        f"{written or unwritten}"
+    )
 
 
 # By whether the running release doesn't know the field.

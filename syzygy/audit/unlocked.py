@@ -1,0 +1,261 @@
+"""What to write so that PostgreSQL checks or builds something while others write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from django.db.backends.utils import split_identifier, truncate_name
+from django.db.migrations import (
+    AddConstraint,
+    AddField,
+    AlterField,
+    AlterUniqueTogether,
+    RunSQL,
+    SeparateDatabaseAndState,
+)
+from django.db.migrations.operations.base import Operation
+from django.db.models import Deferrable, ForeignKey, OneToOneField
+
+from syzygy.alterations import column_name, is_a, on_delete_action
+from syzygy.audit import remedies
+from syzygy.audit.base import AuditedOperation
+from syzygy.constants import Stage
+from syzygy.constraints import unique_together
+from syzygy.history import AnyField, History, ModelKey
+
+# The bytes that PostgreSQL keeps of a name.
+_ROOM = 63
+_NEXT = "\n    # then, in the next migration"
+_POST = Stage.POST_DEPLOY
+
+
+def foreign_key(
+    operation: AuditedOperation, key: ModelKey, change: AddField | AlterField
+) -> str:
+    """The code that adds a foreign key first, and its constraint later, unchecked.
+
+    Altering the field in other ways, too, comes first.
+    """
+    history = operation.history
+    field: AnyField = change.field
+    table = _table(history, key)
+    column = column_name(change.name, field)
+    name = _name(table, [column], "fk")
+    related = history.related(key, field)
+    # Without a column it is the primary key.
+    others = _columns(history, related, filter(None, field.to_fields))
+    action = on_delete_action(field)
+    loose: AnyField = field.clone()
+    loose.db_constraint = False
+    alter = f"ALTER TABLE {_quoted(table)}"
+    add = RunSQL(
+        f"{alter} ADD CONSTRAINT {_quoted(name)} FOREIGN KEY ({_quoted(column)}) "
+        f"REFERENCES {_quoted(_table(history, related))}"
+        f"{f' ({_list(others)})' if others else ''}"
+        f"{f' ON DELETE {action}' if action else ''} "
+        "DEFERRABLE INITIALLY DEFERRED NOT VALID",
+        f"{alter} DROP CONSTRAINT {_quoted(name)}",
+    )
+    validate = RunSQL(f"{alter} VALIDATE CONSTRAINT {_quoted(name)}", RunSQL.noop)
+    return _NEXT.join(
+        [
+            *_first(operation, change, loose, "db_constraint=False"),
+            _with_state([add], _altered(change)),
+            remedies.code(validate, stage=_POST),
+        ]
+    )
+
+
+class _Unique(NamedTuple):
+    """A unique index to build, with what SQL says after its columns.
+
+    ``deferrable`` is what SQL says of when its constraint is checked.
+    """
+
+    name: str
+    columns: str
+    ending: str = ""
+    deferrable: str = ""
+
+
+def unique_field(
+    operation: AuditedOperation, key: ModelKey, change: AddField | AlterField
+) -> str:
+    """The code that has a field without its unique index first, and builds it later."""
+    table = _table(operation.history, key)
+    column = column_name(change.name, change.field)
+    index = _Unique(_name(table, [column], "uniq"), _quoted(column))
+    loose = _not_unique(operation, key, change)
+    return _NEXT.join(
+        [
+            *_first(operation, change, loose, "unique=False"),
+            *_built(table, [index], _altered(change)),
+        ]
+    )
+
+
+def together(
+    operation: AuditedOperation, key: ModelKey, change: AlterUniqueTogether
+) -> str:
+    """The code that builds the indexes of what is to be unique together.
+
+    What isn't unique any more goes first: the new release needs that at once.
+    """
+    history = operation.history
+    table = _table(history, key)
+    model = history.model(key)
+    before = unique_together(model.options) if model else set()
+    after = unique_together({"unique_together": change.option_value})
+    columns = [_columns(history, key, each) for each in sorted(after - before)]
+    indexes = [_Unique(_name(table, each, "uniq"), _list(each)) for each in columns]
+    kept = AlterUniqueTogether(change.name, before & after)
+    first = [remedies.code(kept)] if before - after else []
+    return _NEXT.join([*first, *_built(table, indexes, change)])
+
+
+def unique_constraint(
+    operation: AuditedOperation, key: ModelKey, change: AddConstraint
+) -> str:
+    """The code that builds the index of a constraint, and makes a constraint of it."""
+    history, constraint = operation.history, change.constraint
+    table = _table(history, key)
+    return _NEXT.join(_built(table, [_index(history, key, constraint)], change))
+
+
+def unique_index(
+    operation: AuditedOperation, key: ModelKey, change: AddConstraint
+) -> str:
+    """The code that builds a constraint which is a mere index in the database.
+
+    "..." stands for what only Django can tell: expressions, and a condition.
+    """
+    history, constraint = operation.history, change.constraint
+    create, _ = _built(
+        _table(history, key), [_index(history, key, constraint)], change, is_made=False
+    )
+    return create
+
+
+def _built(
+    table: str, indexes: Sequence[_Unique], stated: Operation, *, is_made: bool = True
+) -> tuple[str, str]:
+    """The code that builds indexes, and the code that makes constraints of them.
+
+    ``stated`` is what that is in the models: of the indexes unless it ``is_made`` of
+    constraints.
+    """
+    creation = [
+        RunSQL(
+            f"CREATE UNIQUE INDEX CONCURRENTLY {_quoted(index.name)} "
+            f"ON {_quoted(table)} ({index.columns}){index.ending}",
+            # With the constraint it is gone.
+            f"DROP INDEX CONCURRENTLY IF EXISTS {_quoted(index.name)}",
+        )
+        for index in indexes
+    ]
+    if not is_made:
+        return _with_state(creation, stated, atomic=False), ""
+    alter = f"ALTER TABLE {_quoted(table)}"
+    using = [
+        RunSQL(
+            f"{alter} ADD CONSTRAINT {_quoted(index.name)} UNIQUE "
+            f"USING INDEX {_quoted(index.name)}{index.deferrable}",
+            f"{alter} DROP CONSTRAINT {_quoted(index.name)}",
+        )
+        for index in indexes
+    ]
+    create = remedies.code(*creation, stage=_POST, atomic=False)
+    return create, _with_state(using, stated)
+
+
+def _index(history: History, key: ModelKey, constraint: Any) -> _Unique:
+    columns = map(_quoted, _columns(history, key, constraint.fields))
+    if constraint.opclasses:
+        columns = map(" ".join, zip(columns, constraint.opclasses, strict=False))
+    ending = ""
+    if constraint.include:
+        ending += f" INCLUDE ({_list(_columns(history, key, constraint.include))})"
+    if constraint.nulls_distinct is not None:
+        ending += f" NULLS {'' if constraint.nulls_distinct else 'NOT '}DISTINCT"
+    if constraint.condition:
+        ending += " WHERE (...)"
+    deferrable = ""
+    if constraint.deferrable:
+        is_late = constraint.deferrable is Deferrable.DEFERRED
+        deferrable = f" DEFERRABLE INITIALLY {'DEFERRED' if is_late else 'IMMEDIATE'}"
+    told = "..." if constraint.expressions else ", ".join(columns)
+    return _Unique(constraint.name, told, ending, deferrable)
+
+
+def _first(
+    operation: AuditedOperation,
+    change: AddField | AlterField,
+    loose: AnyField,
+    option: str,
+) -> list[str]:
+    """The code that does all but what locks others out, if that is something."""
+    real = [rule for rule in operation.effects if rule.has_effect]
+    if isinstance(change, AlterField) and len(real) == 1:
+        return []
+    cls = AddField if isinstance(change, AddField) else AlterField
+    first = cls(change.model_name, change.name, loose, change.preserve_default)
+    written = remedies.code(first)
+    return [written or f"\n    # {operation.description}, with {option}"]
+
+
+def _not_unique(
+    operation: AuditedOperation, key: ModelKey, change: AddField | AlterField
+) -> AnyField:
+    field: AnyField = change.field.clone()
+    if is_a(field, OneToOneField):
+        _, _, args, options = field.deconstruct()
+        field = ForeignKey(*args, **options)
+    old = operation.history.field(key, change.name)
+    field._unique = False
+    # A new one is to have the unique index alone, another keeps what it has.
+    field.db_index = isinstance(change, AlterField) and bool(old and old.db_index)
+    return field
+
+
+def _altered(change: AddField | AlterField) -> AlterField:
+    return AlterField(
+        change.model_name, change.name, change.field, change.preserve_default
+    )
+
+
+def _with_state(
+    database: Sequence[RunSQL], stated: Operation, *, atomic: bool = True
+) -> str:
+    """The code that does something by SQL, and says what it is in the models."""
+    both = SeparateDatabaseAndState([*database], [stated])
+    return remedies.code(both, stage=_POST, atomic=atomic) or (
+        f"\n    # as database_operations; state_operations: {type(stated).__name__}"
+        f"{remedies.code(*database, stage=_POST, atomic=atomic)}"
+    )
+
+
+def _table(history: History, key: ModelKey) -> str:
+    return truncate_name(history.table(key), _ROOM)
+
+
+def _columns(history: History, key: ModelKey, names: Iterable[str]) -> list[str]:
+    fields: dict[str, Any] = {name: history.field(key, name) for name in names}
+    return [
+        column_name(name, field) if field else name for name, field in fields.items()
+    ]
+
+
+def _list(columns: Iterable[str]) -> str:
+    return ", ".join(map(_quoted, columns))
+
+
+def _name(table: str, columns: Iterable[str], ending: str) -> str:
+    """A name for what belongs to the columns. No name that Django gives is like it."""
+    _, plain = split_identifier(table)
+    return truncate_name("_".join([plain, *columns, ending]), _ROOM)
+
+
+def _quoted(name: str) -> str:
+    """As Django quotes a name: one that is quoted stays, whatever it is made of."""
+    return name if name.startswith('"') and name.endswith('"') else f'"{name}"'
