@@ -1138,9 +1138,12 @@ def stranded(project: Project) -> Project:
 def test_a_squashed_migration_that_nothing_can_stand_in_for(stranded: Project) -> None:
     """Django plans neither it nor what it replaces, and says that nothing is left."""
     before = dump()
-    for arguments in (["--plan"], ["--check"], []):
-        result = stranded.manage("migrate", "--pre-deploy", *arguments)
-        assert (result.returncode, result.stdout) == (1, "")
+    stage = ["migrate", "--pre-deploy"]
+    commands = [*([*stage, each] for each in ("--plan", "--check")), stage]
+    for command in (*commands, ["check_migrations"], ["rehearse"]):
+        result = stranded.manage(*command)
+        code = 2 if "check_migrations" in command else 1
+        assert (result.returncode, result.stdout) == (code, ""), command
         assert result.stderr.startswith(
             'CommandError: The squashed migration "blog.0001_squashed" is left out: '
             "some of those that it replaces are applied, but not "

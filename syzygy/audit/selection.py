@@ -20,6 +20,7 @@ from syzygy import conf
 from syzygy.audit import trees
 from syzygy.graph import MigrationKey, baselined, topological
 from syzygy.management.executor import loading
+from syzygy.management.stager import check_squashed
 from syzygy.rehearsal.start import present_at, with_replaced, would_be_created
 from syzygy.stages import Policy
 from syzygy.staging import Plan
@@ -159,6 +160,7 @@ def _pending(connection: BaseDatabaseWrapper) -> Scene:
         with loading():
             executor = MigrationExecutor(connection)
         executor.loader.check_consistent_history(connection)
+        check_squashed(executor.loader)
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except Error as error:
         raise CommandError(

@@ -17,7 +17,7 @@ from syzygy.git import GitError
 from syzygy.graph import MigrationKey
 from syzygy.history import ModelKey
 from syzygy.management.executor import loading
-from syzygy.management.stager import PlanStager
+from syzygy.management.stager import PlanStager, check_squashed
 from syzygy.rehearsal import schema
 from syzygy.rehearsal.attempts import explain
 from syzygy.rehearsal.blame import suspects
@@ -254,6 +254,7 @@ class _Run:
     def _refuse_conflicts(self) -> None:
         loader = self._executor.loader
         loader.check_consistent_history(self._connection)
+        check_squashed(loader)
         for app_label, names in loader.detect_conflicts().items():
             raise CommandError(
                 f'The app "{app_label}" has more than one latest migration: '
