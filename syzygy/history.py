@@ -105,16 +105,21 @@ class History(UnrenderedState):
 
     def table(self, key: ModelKey) -> str:
         """The name of that model's table, before a database shortens it."""
+        key = self.behind(key)
         model = self.models.get(key)
-        if model is None:
-            return "_".join(key)
-        if model.options.get("proxy"):
+        options = {} if model is None else model.options
+        return options.get("db_table") or "_".join(key)
+
+    def behind(self, key: ModelKey) -> ModelKey:
+        """The model that a proxy stands for; any other itself."""
+        model = self.models.get(key)
+        if model is not None and model.options.get("proxy"):
             for base in model.bases:
                 if isinstance(base, str):
-                    behind = resolve_relation(base, *key)
+                    behind: ModelKey = resolve_relation(base, *key)
                     if behind != key:
-                        return self.table(behind)
-        return model.options.get("db_table") or "_".join(key)
+                        return self.behind(behind)
+        return key
 
     def related(self, key: ModelKey, field: AnyField) -> ModelKey:
         """The model that a relation of the model ``key`` points at."""

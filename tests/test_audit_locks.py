@@ -22,6 +22,7 @@ from django.db.migrations import (
     AddIndex,
     AlterField,
     AlterUniqueTogether,
+    CreateModel,
     RemoveField,
 )
 from django.db.migrations.operations.base import Operation
@@ -398,6 +399,19 @@ WRITTEN: dict[str, tuple[str, Operation]] = {
         add(models.OneToOneField("blog.author", models.CASCADE, null=True)),
     ),
     "unique": (INDEX, alter("number", models.IntegerField(null=True, unique=True))),
+    "unique, not only indexed": (
+        INDEX,
+        alter("rank", models.SlugField(null=True, unique=True)),
+    ),
+    "one to one": (
+        INDEX,
+        alter(
+            "writer",
+            models.OneToOneField(
+                "blog.author", models.CASCADE, null=True, related_name="+"
+            ),
+        ),
+    ),
     "and longer": (INDEX, alter("title", text(40, unique=True))),
     "together": (
         INDEX,
@@ -421,9 +435,24 @@ WRITTEN: dict[str, tuple[str, Operation]] = {
         KEY,
         add(author(default=1, to_field="code", db_index=False)),
     ),
+    "key to a proxy": (
+        KEY,
+        add(
+            models.ForeignKey(
+                "blog.scribe",
+                models.CASCADE,
+                default=1,
+                to_field="code",
+                db_index=False,
+            )
+        ),
+    ),
 }
 MORE = [
-    AddField("author", "code", models.IntegerField(unique=True)),
+    AddField("author", "code", models.IntegerField(unique=True, db_column="Key")),
+    CreateModel("Scribe", [], options={"proxy": True}, bases=("blog.author",)),
+    AddField("post", "rank", models.SlugField(null=True, db_index=True)),
+    AddField("post", "writer", author(null=True, related_name="+")),
     AlterUniqueTogether("post", {TOGETHER}),
 ]
 
@@ -470,12 +499,33 @@ def test_what_is_to_be_written_is_whole(name: str) -> None:
     assert one == other
 
 
-def test_what_cannot_be_written_is_left_to_the_reader() -> None:
-    told = remedy_for(INDEX, add(Strange(null=True, unique=True)))
+class Own(models.OneToOneField):  # type: ignore[type-arg]
+    """One that takes what no other does."""
+
+    def __init__(self, *args: Any, tag: str = "", **options: Any) -> None:
+        self.tag = tag
+        super().__init__(*args, **options)
+
+    def deconstruct(self) -> Any:
+        name, path, args, options = super().deconstruct()
+        return name, path, args, {**options, "tag": self.tag}
+
+
+@pytest.mark.parametrize(
+    ("field", "column"),
+    [
+        (Strange(null=True, unique=True), "extra"),
+        (Own("blog.author", models.CASCADE, null=True, tag="x"), "extra_id"),
+    ],
+)
+def test_what_cannot_be_written_is_left_to_the_reader(field: Any, column: str) -> None:
+    told = remedy_for(INDEX, add(field))
     assert '# "Add field extra to post", with unique=False\n' in told
-    assert "# as database_operations; state_operations: AlterField\n" in told
-    assert 'CREATE UNIQUE INDEX CONCURRENTLY "blog_post_extra_uniq"' in told
-    assert 'ADD CONSTRAINT "blog_post_extra_uniq" UNIQUE USING INDEX' in told
+    is_written = isinstance(field, Own)
+    assert ("state_operations: AlterField\n" in told) != is_written
+    assert ("    state_operations=[" in told) == is_written
+    assert f'CREATE UNIQUE INDEX CONCURRENTLY "blog_post_{column}_uniq"' in told
+    assert f'ADD CONSTRAINT "blog_post_{column}_uniq" UNIQUE USING INDEX' in told
 
 
 def test_names_are_as_long_as_postgresql_takes_them() -> None:
@@ -490,6 +540,12 @@ def test_names_are_as_long_as_postgresql_takes_them() -> None:
         assert f'"shop"."{"b" * 60}"' in told
         [name] = {*re.findall(r'ADD CONSTRAINT "(\w+)"', told)}
         assert len(name) == 63
+        assert code == KEY or f'IF EXISTS "shop"."{name}"' in told
+    # Django leaves it to PostgreSQL to cut off a name that somebody gave.
+    vars(long)["options"]["db_table"] = "b" * 70
+    found = audited([*BEFORE, long], step(operation))
+    told = next(finding.remedy for finding in found if finding.code == KEY)
+    assert f'ALTER TABLE "{"b" * 70}"' in told
 
 
 def test_there_is_no_other_way_to_add_a_foreign_key() -> None:

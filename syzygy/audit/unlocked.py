@@ -44,7 +44,8 @@ def foreign_key(
     name = _name(table, [column], "fk")
     related = history.related(key, field)
     # Without a column it is the primary key.
-    others = _columns(history, related, filter(None, field.to_fields))
+    target = history.behind(related)
+    others = _columns(history, target, filter(None, field.to_fields))
     action = on_delete_action(field)
     loose: AnyField = field.clone()
     loose.db_constraint = False
@@ -86,11 +87,16 @@ def unique_field(
     table = _table(operation.history, key)
     column = column_name(change.name, change.field)
     index = _Unique(_name(table, [column], "uniq"), _quoted(column))
-    loose = _not_unique(operation, key, change)
+    old = operation.history.field(key, change.name)
+    is_indexed = isinstance(change, AlterField) and bool(old and old.db_index)
+    loose = _not_unique(change, db_index=is_indexed)
+    # That index is of no more use, and Django takes it for gone.
+    bare = _not_unique(change, db_index=False) if is_indexed else None
+    dropped = [_altered(change, bare)] if bare else []
     return _NEXT.join(
         [
             *_first(operation, change, loose, "unique=False"),
-            *_built(table, [index], _altered(change)),
+            *_built(table, [index], _altered(change), dropped),
         ]
     )
 
@@ -138,19 +144,26 @@ def unique_index(
 
 
 def _built(
-    table: str, indexes: Sequence[_Unique], stated: Operation, *, is_made: bool = True
+    table: str,
+    indexes: Sequence[_Unique],
+    stated: Operation,
+    more: Sequence[Operation] = (),
+    *,
+    is_made: bool = True,
 ) -> tuple[str, str]:
     """The code that builds indexes, and the code that makes constraints of them.
 
     ``stated`` is what that is in the models: of the indexes unless it ``is_made`` of
-    constraints.
+    constraints. ``more`` is what the database has to do once there are these.
     """
+    namespace, _ = split_identifier(table)
+    schema = f"{_quoted(namespace)}." if namespace else ""
     creation = [
         RunSQL(
             f"CREATE UNIQUE INDEX CONCURRENTLY {_quoted(index.name)} "
             f"ON {_quoted(table)} ({index.columns}){index.ending}",
             # With the constraint it is gone.
-            f"DROP INDEX CONCURRENTLY IF EXISTS {_quoted(index.name)}",
+            f"DROP INDEX CONCURRENTLY IF EXISTS {schema}{_quoted(index.name)}",
         )
         for index in indexes
     ]
@@ -166,7 +179,7 @@ def _built(
         for index in indexes
     ]
     create = remedies.code(*creation, stage=_POST, atomic=False)
-    return create, _with_state(using, stated)
+    return create, _with_state([*using, *more], stated)
 
 
 def _index(history: History, key: ModelKey, constraint: Any) -> _Unique:
@@ -191,7 +204,7 @@ def _index(history: History, key: ModelKey, constraint: Any) -> _Unique:
 def _first(
     operation: AuditedOperation,
     change: AddField | AlterField,
-    loose: AnyField,
+    loose: AnyField | None,
     option: str,
 ) -> list[str]:
     """The code that does all but what locks others out, if that is something."""
@@ -199,33 +212,39 @@ def _first(
     if isinstance(change, AlterField) and len(real) == 1:
         return []
     cls = AddField if isinstance(change, AddField) else AlterField
-    first = cls(change.model_name, change.name, loose, change.preserve_default)
-    written = remedies.code(first)
+    written = ""
+    if loose is not None:
+        first = cls(change.model_name, change.name, loose, change.preserve_default)
+        written = remedies.code(first)
     return [written or f"\n    # {operation.description}, with {option}"]
 
 
-def _not_unique(
-    operation: AuditedOperation, key: ModelKey, change: AddField | AlterField
-) -> AnyField:
+def _not_unique(change: AddField | AlterField, *, db_index: bool) -> AnyField | None:
+    """The field with that index or none, and not unique; None if nobody can tell."""
     field: AnyField = change.field.clone()
     if is_a(field, OneToOneField):
         _, _, args, options = field.deconstruct()
-        field = ForeignKey(*args, **options)
-    old = operation.history.field(key, change.name)
+        try:
+            field = ForeignKey(*args, **options)
+        except TypeError:
+            # A class of its own takes something else.
+            return None
     field._unique = False
-    # A new one is to have the unique index alone, another keeps what it has.
-    field.db_index = isinstance(change, AlterField) and bool(old and old.db_index)
+    field.db_index = db_index
     return field
 
 
-def _altered(change: AddField | AlterField) -> AlterField:
+def _altered(
+    change: AddField | AlterField, field: AnyField | None = None
+) -> AlterField:
+    """What alters the field: as the change has it, unless it is given."""
     return AlterField(
-        change.model_name, change.name, change.field, change.preserve_default
+        change.model_name, change.name, field or change.field, change.preserve_default
     )
 
 
 def _with_state(
-    database: Sequence[RunSQL], stated: Operation, *, atomic: bool = True
+    database: Sequence[Operation], stated: Operation, *, atomic: bool = True
 ) -> str:
     """The code that does something by SQL, and says what it is in the models."""
     both = SeparateDatabaseAndState([*database], [stated])
@@ -236,7 +255,10 @@ def _with_state(
 
 
 def _table(history: History, key: ModelKey) -> str:
-    return truncate_name(history.table(key), _ROOM)
+    table = history.table(key)
+    # Django shortens what it has made up itself, PostgreSQL cuts off any other name.
+    is_made_up = table == "_".join(history.behind(key))
+    return truncate_name(table, _ROOM) if is_made_up else table
 
 
 def _columns(history: History, key: ModelKey, names: Iterable[str]) -> list[str]:
