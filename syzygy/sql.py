@@ -381,10 +381,14 @@ def _is_part(it: _Cursor) -> bool:
 def _is_plain_key(it: _Cursor) -> bool:
     """Tell if KEY, or INDEX, is what PostgreSQL takes it for, the name of a column.
 
-    MySQL's has columns in parentheses, after a name and what else it may have.
+    MySQL's has columns in parentheses, after a name and what else it may have. A number
+    there is the length of a type.
     """
-    later = {it.peek(1).word, it.peek(2).word}
-    return it.peek().word in ("INDEX", "KEY") and later.isdisjoint({"(", "IF", "USING"})
+    if it.peek().word not in ("INDEX", "KEY"):
+        return False
+    if it.peek(2).word == "(" and it.peek(3).word.isdecimal():
+        return True
+    return {it.peek(1).word, it.peek(2).word}.isdisjoint({"(", "IF", "USING"})
 
 
 def _skip_wait(it: _Cursor) -> None:

@@ -656,6 +656,8 @@ def test_what_the_text_makes_itself(sql: object, expected: str) -> None:
         ("DO $$ BEGIN CREATE TABLE x (a int); END $$", True),
         ("ALTER TABLE x ADD key text", True),
         ("ALTER TABLE x ADD index int NOT NULL DEFAULT 0", True),
+        ("ALTER TABLE x ADD key varchar(20)", True),
+        ("ALTER TABLE x ADD index numeric(10, 2) NOT NULL DEFAULT 0", True),
         # It may have been there already.
         ("CREATE TABLE IF NOT EXISTS x (a int)", False),
         ("ALTER TABLE x ADD COLUMN IF NOT EXISTS a int", False),
@@ -664,6 +666,7 @@ def test_what_the_text_makes_itself(sql: object, expected: str) -> None:
         ("ALTER TABLE x ADD CONSTRAINT y CHECK (a > 0)", False),
         ("ALTER TABLE x ADD KEY (a), ADD INDEX y (a)", False),
         ("ALTER TABLE x ADD INDEX USING BTREE (a)", False),
+        ("ALTER TABLE x ADD KEY y (a(10)), ADD KEY y (`1`)", False),
         ("ALTER TABLE x ADD INDEX IF NOT EXISTS y (a)", False),
         ("ALTER TABLE x ADD FULLTEXT INDEX y (a), ADD EXCLUDE (a WITH =)", False),
         ("INSERT INTO x VALUES ('CREATE TABLE y (a int)')", False),
