@@ -481,6 +481,19 @@ def _touch(rows: Any) -> None:
     del rows
 
 
+def test_a_field_of_a_parent_is_filled_through_a_child() -> None:
+    poet = CreateModel(
+        "Poet", [("id", models.AutoField(primary_key=True))], bases=("blog.author",)
+    )
+    age = AddField("author", "age", models.IntegerField(null=True))
+    found = audited(
+        [AUTHOR, age, poet],
+        step(Backfill("poet", "age", 1), atomic=False),
+        step(AlterField("author", "age", models.IntegerField())),
+    )
+    assert "SZ022" not in codes(found)
+
+
 def test_a_new_field_that_becomes_not_null() -> None:
     def found(*steps_: dict[str, Any], before: Any = (AUTHOR,)) -> set[str]:
         return breaking(audited(before, *steps_))

@@ -138,8 +138,12 @@ class AuditedOperation:
         if BACKFILL not in self.effects or self.model is None:
             return None
         change: Any = self.operation
-        # What is given the rows may do anything with them.
-        return None if change.update is not None else (self.model, change.name)
+        # What is given the rows may do anything with them; and a field that the model
+        # hasn't itself is one of a parent's.
+        is_unclear = change.update is not None or (
+            self.history.field(self.model, change.name) is None
+        )
+        return None if is_unclear else (self.model, change.name)
 
     @property
     def is_forgotten(self) -> bool:
