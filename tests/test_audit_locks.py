@@ -528,6 +528,16 @@ def test_what_cannot_be_written_is_left_to_the_reader(field: Any, column: str) -
     assert f'ADD CONSTRAINT "blog_post_{column}_uniq" UNIQUE USING INDEX' in told
 
 
+def test_that_an_index_for_like_goes_is_told() -> None:
+    for name, is_told in (
+        ("unique, not only indexed", True),
+        ("one to one", False),
+        ("slug", False),
+        ("and longer", False),
+    ):
+        assert ("one for LIKE with it" in remedy_for(*WRITTEN[name])) is is_told
+
+
 def test_names_are_as_long_as_postgresql_takes_them() -> None:
     long = model("Long", n=models.IntegerField(), other=author(db_constraint=False))
     vars(long)["options"]["db_table"] = '"shop"."' + "b" * 60 + '"'

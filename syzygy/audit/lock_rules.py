@@ -427,8 +427,11 @@ def _concurrently(operation: AuditedOperation) -> str:
     if key is None or not _is_sql_enough(change):
         return "Accept it for a small table: there is no other way to build it."
     if isinstance(change, AddField | AlterField):
-        is_new = isinstance(change, AddField)
-        first = "Add the field without unique=True. " if is_new else ""
+        first = ""
+        if isinstance(change, AddField):
+            first = "Add the field without unique=True. "
+        elif unlocked.loses_like(operation, key, change):
+            first = _LIKE
         return f"{first}{_UNIQUE}{unlocked.unique_field(operation, key, change)}"
     if isinstance(change, AlterUniqueTogether):
         return f"{_UNIQUE}{unlocked.together(operation, key, change)}"
@@ -447,6 +450,10 @@ def _concurrently(operation: AuditedOperation) -> str:
     )
 
 
+_LIKE = (
+    "The index that the field has goes in the end, and the one for LIKE with it: if "
+    "queries need that, add an index with opclasses concurrently before. "
+)
 _UNIQUE = "Build a unique index concurrently, and make the constraint of it:"
 
 

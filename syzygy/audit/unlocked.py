@@ -15,7 +15,13 @@ from django.db.migrations import (
     SeparateDatabaseAndState,
 )
 from django.db.migrations.operations.base import Operation
-from django.db.models import Deferrable, ForeignKey, OneToOneField
+from django.db.models import (
+    CharField,
+    Deferrable,
+    ForeignKey,
+    OneToOneField,
+    TextField,
+)
 
 from syzygy.alterations import column_name, is_a, on_delete_action
 from syzygy.audit import remedies
@@ -87,8 +93,7 @@ def unique_field(
     table = _table(operation.history, key)
     column = column_name(change.name, change.field)
     index = _Unique(_name(table, [column], "uniq"), _quoted(column))
-    old = operation.history.field(key, change.name)
-    is_indexed = isinstance(change, AlterField) and bool(old and old.db_index)
+    is_indexed = _is_indexed(operation, key, change)
     loose = _not_unique(change, db_index=is_indexed)
     # That index is of no more use, and Django takes it for gone.
     bare = _not_unique(change, db_index=False) if is_indexed else None
@@ -99,6 +104,14 @@ def unique_field(
             *_built(table, [index], _altered(change), dropped),
         ]
     )
+
+
+def loses_like(
+    operation: AuditedOperation, key: ModelKey, change: AddField | AlterField
+) -> bool:
+    """Whether an index for LIKE goes with what ``unique_field()`` tells to do."""
+    is_text = is_a(change.field, CharField) or is_a(change.field, TextField)
+    return is_text and _is_indexed(operation, key, change)
 
 
 def together(
@@ -217,6 +230,14 @@ def _first(
         first = cls(change.model_name, change.name, loose, change.preserve_default)
         written = remedies.code(first)
     return [written or f"\n    # {operation.description}, with {option}"]
+
+
+def _is_indexed(
+    operation: AuditedOperation, key: ModelKey, change: AddField | AlterField
+) -> bool:
+    """Whether the field has an index before the change."""
+    old = operation.history.field(key, change.name)
+    return isinstance(change, AlterField) and bool(old and old.db_index)
 
 
 def _not_unique(change: AddField | AlterField, *, db_index: bool) -> AnyField | None:
