@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
@@ -236,12 +236,16 @@ def test_what_the_plan_creates_is_free() -> None:
 
 def write_tables() -> ProjectState:
     state = ProjectState()
+    apply(BEFORE, state)
+    return state
+
+
+def apply(operations: Iterable[Operation], state: ProjectState) -> None:
     with connection.schema_editor() as editor:
-        for operation in BEFORE:
+        for operation in operations:
             before = state.clone()
             operation.state_forwards(APP, state)
             operation.database_forwards(APP, editor, before, state)
-    return state
 
 
 def ask(sql: str) -> Sequence[Any]:
@@ -584,11 +588,7 @@ def test_what_is_to_be_written_works(name: str, project: Project) -> None:
     code, operation = WRITTEN[name]
     steps_ = pasted(remedy_for(code, operation))
     start = write_tables()
-    with connection.schema_editor() as editor:
-        for each in MORE:
-            before = start.clone()
-            each.state_forwards(APP, start)
-            each.database_forwards(APP, editor, before, start)
+    apply(MORE, start)
     there = ask(CONSTRAINTS)
     states = [start]
     for made in steps_:

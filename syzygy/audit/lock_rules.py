@@ -123,7 +123,9 @@ class FullScan(_Lock):
             if key and operation.history.refusing_null(key, name):
                 return
             yield self._problem(
-                operation, "NOT NULL has to hold for each row", _proof(operation)
+                operation,
+                "NOT NULL has to hold for each row",
+                unlocked.not_null(operation),
             )
         elif isinstance(change, AddField) and _is_positive(change.field):
             yield self._problem(
@@ -162,26 +164,6 @@ _ONLY_SMALL = (
 )
 
 
-def _proof(operation: AuditedOperation) -> str:
-    """How to have PostgreSQL know beforehand that no row holds NULL."""
-    model = operation.model[1] if operation.model else "model"
-    field = getattr(operation.operation, "name", "") or "field"
-    name = f"{model}_{field}_given"
-    return (
-        "Have a constraint prove it before, which locks nobody out for long: "
-        "PostgreSQL then takes it from there and reads nothing.\n"
-        "    from django.contrib.postgres.operations import AddConstraintNotValid, "
-        "ValidateConstraint\n"
-        f"    AddConstraintNotValid({model!r}, models.CheckConstraint(\n"
-        f"        condition=models.Q({field}__isnull=False), name={name!r}))\n"
-        "    # then, in the next migration\n"
-        f"    ValidateConstraint({model!r}, {name!r})\n"
-        # It is pre-deploy, so that it can't follow what is post-deploy at once.
-        "    # then this one; it stays in the model's Meta until a later deployment\n"
-        f"    migrations.RemoveConstraint({model!r}, {name!r})"
-    )
-
-
 def _not_valid(change: AddConstraint, vendor: str) -> str:
     """How to add a constraint without a look at the rows that there are."""
     if vendor == "mysql":
@@ -192,26 +174,10 @@ def _not_valid(change: AddConstraint, vendor: str) -> str:
     model, name = change.model_name, change.constraint.name
     return (
         "Add it without the check of old rows, and check them in a migration of its "
-        f"own, which lets others read and write:{_not_valid_code(change)}\n"
+        f"own, which lets others read and write:{unlocked.constraint(change)}\n"
         "    # then, in the next migration\n"
         "    from django.contrib.postgres.operations import ValidateConstraint\n"
         f"    ValidateConstraint({model!r}, {name!r})"
-    )
-
-
-def _not_valid_code(change: AddConstraint) -> str:
-    """The code that adds the constraint, as far as it can be written."""
-    try:
-        from django.contrib.postgres.operations import AddConstraintNotValid
-    except ImportError:
-        written = ""
-    else:
-        written = remedies.code(
-            AddConstraintNotValid(change.model_name, change.constraint)
-        )
-    return written or (
-        "\n    from django.contrib.postgres.operations import AddConstraintNotValid\n"
-        f"    AddConstraintNotValid({change.model_name!r}, ...)"
     )
 
 

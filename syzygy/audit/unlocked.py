@@ -36,6 +36,42 @@ _NEXT = "\n    # then, in the next migration"
 _POST = Stage.POST_DEPLOY
 
 
+def not_null(operation: AuditedOperation) -> str:
+    """How to have PostgreSQL know beforehand that no row holds NULL."""
+    model = operation.model[1] if operation.model else "model"
+    field = getattr(operation.operation, "name", "") or "field"
+    name = f"{model}_{field}_given"
+    return (
+        "Have a constraint prove it before, which locks nobody out for long: "
+        "PostgreSQL then takes it from there and reads nothing.\n"
+        "    from django.contrib.postgres.operations import AddConstraintNotValid, "
+        "ValidateConstraint\n"
+        f"    AddConstraintNotValid({model!r}, models.CheckConstraint(\n"
+        f"        condition=models.Q({field}__isnull=False), name={name!r}))\n"
+        "    # then, in the next migration\n"
+        f"    ValidateConstraint({model!r}, {name!r})\n"
+        # It is pre-deploy, so that it can't follow what is post-deploy at once.
+        "    # then this one; it stays in the model's Meta until a later deployment\n"
+        f"    migrations.RemoveConstraint({model!r}, {name!r})"
+    )
+
+
+def constraint(change: AddConstraint) -> str:
+    """The code that adds the constraint, as far as it can be written."""
+    try:
+        from django.contrib.postgres.operations import AddConstraintNotValid
+    except ImportError:
+        written = ""
+    else:
+        written = remedies.code(
+            AddConstraintNotValid(change.model_name, change.constraint)
+        )
+    return written or (
+        "\n    from django.contrib.postgres.operations import AddConstraintNotValid\n"
+        f"    AddConstraintNotValid({change.model_name!r}, ...)"
+    )
+
+
 def foreign_key(
     operation: AuditedOperation, key: ModelKey, change: AddField | AlterField
 ) -> str:
@@ -150,10 +186,8 @@ def unique_index(
     "..." stands for what only Django can tell: expressions, and a condition.
     """
     history, constraint = operation.history, change.constraint
-    create, _ = _built(
-        _table(history, key), [_index(history, key, constraint)], change, is_made=False
-    )
-    return create
+    creation = _created(_table(history, key), [_index(history, key, constraint)])
+    return _with_state(creation, change, atomic=False)
 
 
 def _built(
@@ -161,27 +195,12 @@ def _built(
     indexes: Sequence[_Unique],
     stated: Operation,
     more: Sequence[Operation] = (),
-    *,
-    is_made: bool = True,
 ) -> tuple[str, str]:
     """The code that builds indexes, and the code that makes constraints of them.
 
-    ``stated`` is what that is in the models: of the indexes unless it ``is_made`` of
-    constraints. ``more`` is what the database has to do once there are these.
+    ``stated`` is what these are in the models, ``more`` what the database has to do
+    once there are these.
     """
-    namespace, _ = split_identifier(table)
-    schema = f"{_quoted(namespace)}." if namespace else ""
-    creation = [
-        RunSQL(
-            f"CREATE UNIQUE INDEX CONCURRENTLY {_quoted(index.name)} "
-            f"ON {_quoted(table)} ({index.columns}){index.ending}",
-            # With the constraint it is gone.
-            f"DROP INDEX CONCURRENTLY IF EXISTS {schema}{_quoted(index.name)}",
-        )
-        for index in indexes
-    ]
-    if not is_made:
-        return _with_state(creation, stated, atomic=False), ""
     alter = f"ALTER TABLE {_quoted(table)}"
     using = [
         RunSQL(
@@ -191,8 +210,24 @@ def _built(
         )
         for index in indexes
     ]
+    creation = _created(table, indexes)
     create = remedies.code(*creation, stage=_POST, atomic=False)
     return create, _with_state([*using, *more], stated)
+
+
+def _created(table: str, indexes: Iterable[_Unique]) -> list[RunSQL]:
+    """What builds indexes while others write, which takes no transaction."""
+    namespace, _ = split_identifier(table)
+    schema = f"{_quoted(namespace)}." if namespace else ""
+    return [
+        RunSQL(
+            f"CREATE UNIQUE INDEX CONCURRENTLY {_quoted(index.name)} "
+            f"ON {_quoted(table)} ({index.columns}){index.ending}",
+            # With the constraint it is gone.
+            f"DROP INDEX CONCURRENTLY IF EXISTS {schema}{_quoted(index.name)}",
+        )
+        for index in indexes
+    ]
 
 
 def _index(history: History, key: ModelKey, constraint: Any) -> _Unique:
