@@ -17,7 +17,7 @@ from django.db.migrations.exceptions import InvalidMigrationPlan
 from syzygy import messages
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousPlan, AmbiguousStage
-from syzygy.graph import MigrationKey, Needs, ancestors
+from syzygy.graph import MigrationKey, Needs, ancestors, key_of
 from syzygy.history import History
 from syzygy.stages import Decision, Policy, Source, decide, skip
 
@@ -39,7 +39,7 @@ class Step(NamedTuple):
     @property
     def key(self) -> MigrationKey:
         """The app label and the name."""
-        return self.migration.app_label, self.migration.name
+        return key_of(self.migration)
 
     @property
     def stage(self) -> Stage | None:
@@ -99,12 +99,12 @@ def decide_plan(
             "Migrations can't be applied and unapplied in one plan; run one command "
             "for each direction."
         )
-    planned = frozenset((migration.app_label, migration.name) for migration, _ in plan)
+    planned = frozenset(key_of(migration) for migration, _ in plan)
     created = frozenset() if True in backward else planned.difference(policy.faked)
     decisions: dict[MigrationKey, Decision | AmbiguousStage] = {}
     ahead = [migration for migration, is_backward in plan if not is_backward]
     for migration in (*applied, *ahead):
-        key = (migration.app_label, migration.name)
+        key = key_of(migration)
         if key not in planned:
             skip(migration, history)
             continue
@@ -137,7 +137,7 @@ def stage_plan(
     """
     steps = {}
     for migration, backward in plan:
-        decision = decisions[migration.app_label, migration.name]
+        decision = decisions[key_of(migration)]
         if isinstance(decision, AmbiguousStage):
             raise decision
         step = Step(migration, backward, decision)

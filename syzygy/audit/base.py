@@ -12,7 +12,7 @@ from django.db.migrations.operations.base import Operation
 from syzygy.audit.findings import Severity
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage
-from syzygy.graph import MigrationKey
+from syzygy.graph import MigrationKey, key_of
 from syzygy.history import History, ModelKey
 from syzygy.requirements import is_opaque
 from syzygy.rules import BACKFILL, Rule
@@ -64,7 +64,7 @@ class AuditedMigration:
     @property
     def key(self) -> MigrationKey:
         """The app label and the name."""
-        return self.migration.app_label, self.migration.name
+        return key_of(self.migration)
 
     @property
     def has_code(self) -> bool:

@@ -24,7 +24,7 @@ from syzygy.audit.base import AuditedMigration, AuditedOperation, AuditRule, Pro
 from syzygy.audit.findings import Finding, Severity
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage, RuleError
-from syzygy.graph import MigrationKey
+from syzygy.graph import MigrationKey, key_of
 from syzygy.history import History, ModelKey
 from syzygy.messages import error_line
 from syzygy.requirements import is_opaque, makes_its_own, operation_effects
@@ -46,7 +46,7 @@ class Subject(NamedTuple):
     @property
     def key(self) -> MigrationKey:
         """The app label and the name."""
-        return self.migration.app_label, self.migration.name
+        return key_of(self.migration)
 
     @property
     def is_faked(self) -> bool:

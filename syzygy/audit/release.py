@@ -16,7 +16,7 @@ from syzygy.audit.findings import Audit, Finding
 from syzygy.audit.suppressions import Sieve
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousPlan, AmbiguousStage
-from syzygy.graph import MigrationKey
+from syzygy.graph import MigrationKey, key_of
 from syzygy.history import History
 from syzygy.locations import definition, source_of
 from syzygy.management.stager import PlanStager
@@ -84,7 +84,7 @@ def released(stager: PlanStager) -> tuple[list[Subject], list[Finding]]:
         }
     subjects = []
     for migration, _ in stager.plan:
-        key = (migration.app_label, migration.name)
+        key = key_of(migration)
         is_known = isinstance(decisions[key], Decision)
         stage = stages[key] if is_known else None
         subjects.append(Subject(migration, decisions[key], stage))

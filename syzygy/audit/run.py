@@ -22,7 +22,7 @@ from syzygy.audit.release import (
 from syzygy.audit.selection import Scene, Selection
 from syzygy.exceptions import AmbiguousStage, RuleError
 from syzygy.git import GitError
-from syzygy.graph import MigrationKey
+from syzygy.graph import MigrationKey, key_of
 from syzygy.history import History
 from syzygy.management.stager import PlanStager
 from syzygy.rehearsal.start import StartError
@@ -93,7 +93,7 @@ def deployed_baseline(order: Selection) -> str:
     database or there at the ref; with ``everything`` the newest one there is.
     """
     scene = selection.find(order)
-    pending = {(m.app_label, m.name) for m, _ in scene.plan}
+    pending = {key_of(migration) for migration, _ in scene.plan}
     if order.everything:
         pending = set()
     deployed = scene.nodes.keys() - pending

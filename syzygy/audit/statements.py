@@ -10,6 +10,7 @@ from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 
 from syzygy.audit.findings import Finding
+from syzygy.graph import key_of
 
 
 def with_sql(
@@ -41,7 +42,7 @@ def _statements(
     """The statements of each operation, as far as they can be told."""
     # It depends on the backend, and on what it has to ask the database for.
     with suppress(Exception):
-        state = loader.project_state((migration.app_label, migration.name), False)
+        state = loader.project_state(key_of(migration), False)
         for operation in migration.operations:
             before = state.clone()
             operation.state_forwards(migration.app_label, state)

@@ -16,7 +16,7 @@ from syzygy.exceptions import AmbiguousPlan, AmbiguousStage
 from syzygy.generation.settling import planned_stage
 from syzygy.generation.states import Changes, extended, in_order
 from syzygy.git import GitError
-from syzygy.graph import MigrationKey, baselined, topological
+from syzygy.graph import MigrationKey, baselined, key_of, topological
 from syzygy.history import History
 from syzygy.rehearsal.start import StartError, applied_in, present_at
 from syzygy.staging import decide_plan, stage_plan
@@ -91,7 +91,7 @@ def foresee(
     tell, that is what they need directly, unless it is applied in the default database.
     """
     new = in_order(changes)
-    own = {(each.app_label, each.name) for each in new}
+    own = {key_of(each) for each in new}
     gone = {*replaced} - own
     if not replaced and not any(
         planned_stage(each) is Stage.PRE_DEPLOY for each in new
@@ -147,7 +147,7 @@ def _with_way_out(
     """The conflict with all that there is of its app, in order."""
     unreleased, last, written = [], "zero", []
     for migration in own:
-        if (migration.app_label, migration.name) not in pending:
+        if key_of(migration) not in pending:
             last = migration.name
             continue
         unreleased.append(migration.name)

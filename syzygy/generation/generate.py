@@ -43,6 +43,7 @@ from syzygy.generation.states import (
 from syzygy.generation.task import Extras, Task
 from syzygy.generation.ways import Refusal
 from syzygy.generation.window import Change, Fill, Problem, Window, window
+from syzygy.graph import key_of
 from syzygy.history import ModelKey
 from syzygy.operations import (
     Backfill,
@@ -154,7 +155,7 @@ class _Halves:
                 }
                 apps = {app for target, app in lost if target in gone} - {label}
                 first = (self._first[app][-1] for app in apps & self._first.keys())
-                needed = {(each.app_label, each.name) for each in first}
+                needed = set(map(key_of, first))
                 vars(migration)["dependencies"] = [
                     *migration.dependencies,
                     *sorted(needed.difference(migration.dependencies)),

@@ -20,7 +20,7 @@ from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage
 from syzygy.generation.settling import comment
 from syzygy.generation.states import history_of
-from syzygy.graph import MigrationKey, baselined
+from syzygy.graph import MigrationKey, baselined, key_of
 from syzygy.history import History
 from syzygy.requirements import is_opaque, operation_effects
 from syzygy.stages import Policy, advance, decide
@@ -151,7 +151,7 @@ def _stages_of(
 ) -> set[Stage]:
     """The stages that migrations require which are pending all at once."""
     migrations = list(migrations)
-    plan = frozenset((each.app_label, each.name) for each in migrations)
+    plan = frozenset(map(key_of, migrations))
     stages: set[Stage] = set()
     for migration in migrations:
         try:

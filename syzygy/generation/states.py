@@ -13,7 +13,7 @@ from django.db.migrations.state import ModelState, ProjectState
 from django.db.models.options import normalize_together
 
 from syzygy import conf
-from syzygy.graph import topological
+from syzygy.graph import key_of, topological
 from syzygy.history import History
 from syzygy.renaming import renaming_in_copies
 
@@ -154,13 +154,13 @@ def extended(graph: MigrationGraph, changes: Changes) -> MigrationGraph:
             twin.add_dependency(None, key, parent.key, skip_validation=True)
     migrations = in_order(changes)
     for migration in migrations:
-        twin.add_node((migration.app_label, migration.name), migration)
+        twin.add_node(key_of(migration), migration)
     for migration in migrations:
         for parent in migration.dependencies:
             if parent in twin.nodes:
                 twin.add_dependency(
                     migration,
-                    (migration.app_label, migration.name),
+                    key_of(migration),
                     parent,
                     skip_validation=True,
                 )

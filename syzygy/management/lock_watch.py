@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.management import CommandError
 from django.db.migrations.recorder import MigrationRecorder
 
-from syzygy.graph import AnyMigration, MigrationKey
+from syzygy.graph import AnyMigration, MigrationKey, key_of
 from syzygy.locking import MigrationLock
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def watch(
 def is_there(migration: AnyMigration, applied: Collection[MigrationKey]) -> bool:
     """Whether a migration is applied, perhaps by what it replaces."""
     replaced = {tuple(each) for each in migration.replaces}
-    key = (migration.app_label, migration.name)
+    key = key_of(migration)
     return key in applied or (bool(replaced) and replaced <= set(applied))
 
 
@@ -90,7 +90,6 @@ def _is_untouched(
     """Whether of the plan exactly what this process has done is done."""
     applied = MigrationRecorder(executor.connection).applied_migrations()
     return all(
-        is_there(migration, applied)
-        == (((migration.app_label, migration.name) in done) != backward)
+        is_there(migration, applied) == ((key_of(migration) in done) != backward)
         for migration, backward in plan
     )

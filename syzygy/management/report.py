@@ -14,7 +14,7 @@ from django.db.migrations import Migration
 
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage
-from syzygy.graph import MigrationKey
+from syzygy.graph import MigrationKey, key_of
 from syzygy.messages import on_database
 
 if TYPE_CHECKING:
@@ -56,9 +56,7 @@ class StageReport:
                 if not step.is_postponed
             ]
             rows += [
-                _row(
-                    migration, backward, decisions[migration.app_label, migration.name]
-                )
+                _row(migration, backward, decisions[key_of(migration)])
                 for migration, backward in plan
             ]
             self._write_rows("Stages", alias, rows)
