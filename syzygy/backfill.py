@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.db import models
+from django.db import models, router
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation, OperationCategory
 from django.db.migrations.state import ProjectState
@@ -34,13 +34,18 @@ class Backfill(Operation):
     waits for ``pause`` seconds. Rows that are inserted meanwhile are filled as well. If
     it is interrupted, the next run goes on with the rows that are left.
 
+    The model may be a proxy; then it fills the table of the model behind it. Where the
+    database has no table for the model, as one that is swapped out, or that a router
+    keeps from it, there is nothing to fill.
+
     Undone it leaves the values there, or calls ``reverse`` with a queryset of the rows,
     in batches. The ``stage`` is post-deploy by the rules; another one can be given.
     With ``elidable`` it is left out when migrations are squashed.
 
     The migration needs ``atomic = False``. Raises a
-    :class:`~syzygy.exceptions.BackfillError` in a transaction, if a value leaves a row
-    such that it still has to be filled, and if such rows keep coming.
+    :class:`~syzygy.exceptions.BackfillError` in a transaction, for an unmanaged model,
+    if a value leaves a row such that it still has to be filled, and if such rows keep
+    coming.
     """
 
     # What the files that are written import it from.
@@ -173,7 +178,10 @@ class Backfill(Operation):
         schema_editor: BaseDatabaseSchemaEditor,
         state: ProjectState,
     ) -> Rows | None:
-        """All rows of the model; ``None`` if this database has no table for it."""
+        """All rows of the model; ``None`` if this database has no table for it.
+
+        Those of a proxy are the rows of the model behind it.
+        """
         if schema_editor.atomic_migration:
             raise BackfillError(
                 f'The back-fill of "{self._subject}" needs a transaction for each '
@@ -182,9 +190,16 @@ class Backfill(Operation):
             )
         # As for RunPython: relations may have come after the models were rendered.
         state.clear_delayed_apps_cache()
-        model = state.apps.get_model(app_label, self.model_name)
+        model: Any = state.apps.get_model(app_label, self.model_name)
+        model = model._meta.concrete_model
         alias = schema_editor.connection.alias
         if not self.allow_migrate_model(alias, model):
+            if not model._meta.managed and router.allow_migrate_model(alias, model):
+                raise BackfillError(
+                    f'The back-fill of "{self._subject}" would fill nothing, as '
+                    f'"{model._meta.label}" is unmanaged, so that no migration touches '
+                    "its table: fill it by RunPython or RunSQL instead."
+                )
             return None
         rows: Rows = model._base_manager.using(alias)
         return rows

@@ -35,7 +35,7 @@ def _drop_order_default(operation: Any, app_label: str, history: History) -> Rul
 
 
 def _backfill(operation: Any, app_label: str, history: History) -> Rule:
-    key = (app_label, operation.model_name_lower)
+    key = history.behind((app_label, operation.model_name_lower))
     if not history.has_table(key):
         return rules.STATE_ONLY
     # The running release leaves NULL in a column of its table that it doesn't know.

@@ -494,6 +494,19 @@ def test_a_field_of_a_parent_is_filled_through_a_child() -> None:
     assert "SZ022" not in codes(found)
 
 
+def test_a_field_is_filled_through_a_proxy() -> None:
+    poet = CreateModel("Poet", [], {"proxy": True}, ("blog.author",))
+    age = AddField("author", "age", models.IntegerField(null=True))
+    tightened = step(AlterField("author", "age", models.IntegerField()))
+
+    def found(name: str) -> list[str]:
+        fill = step(Backfill("poet", name, 1), atomic=False)
+        return codes(audited([AUTHOR, age, poet], fill, tightened))
+
+    assert "SZ022" not in found("age")
+    assert "SZ022" in found("name")
+
+
 def test_a_new_field_that_becomes_not_null() -> None:
     def found(*steps_: dict[str, Any], before: Any = (AUTHOR,)) -> set[str]:
         return breaking(audited(before, *steps_))

@@ -66,6 +66,11 @@ SHELF = CreateModel(
 )
 
 
+# One that has the rows of the book, and one whose table is somebody else's.
+PAPERBACK = CreateModel("Paperback", [], {"proxy": True}, (f"{APP}.book",))
+VIEW = CreateModel("View", [("code", text())], {"managed": False})
+
+
 class Library:
     """Tables in the database, and the models of a migration's state."""
 
@@ -102,14 +107,15 @@ class Library:
 @pytest.fixture
 def library(transactional_db: None) -> Iterator[Library]:
     state = ProjectState()
-    for operation in (AUTHOR, BOOK, COPY, SHELF):
+    for operation in (AUTHOR, BOOK, COPY, SHELF, PAPERBACK, VIEW):
         operation.state_forwards(APP, state)
+    tables = [m for m in state.apps.get_models() if m._meta.can_migrate(connection)]
     with connection.schema_editor() as editor:
-        for each in state.apps.get_models():
+        for each in tables:
             editor.create_model(each)
     yield Library(state)
     with connection.schema_editor() as editor:
-        for each in reversed(state.apps.get_models()):
+        for each in reversed(tables):
             editor.delete_model(each)
 
 
@@ -193,6 +199,25 @@ def test_a_table_without_rows_is_filled_in_silence(library: Library) -> None:
     with telling(told.append):
         library.fill("code", "x")
     assert not told
+
+
+@pytest.mark.parametrize(
+    "how", [{"value": "x"}, {"value": lambda: "x"}, {"from_row": lambda row: "x"}]
+)
+def test_a_proxy_is_filled_as_what_is_behind_it(
+    library: Library, how: dict[str, Any]
+) -> None:
+    library.books(*"AB")
+    library.fill("code", model_name="paperback", **how)
+    assert library.values("code") == ["x", "x"]
+    library.fill(
+        "code", "x", model_name="Paperback", reverse=clear_codes, backward=True
+    )
+    assert library.values("code") == [None, None]
+
+
+def clear_codes(rows: Any) -> None:
+    rows.update(code=None)
 
 
 # Batches and transactions
@@ -337,6 +362,38 @@ def test_a_router_keeps_it_from_a_database(library: Library) -> None:
     assert library.values("code") == [None]
 
 
+class Behind:
+    """Knows the model that has the table."""
+
+    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
+        return hints.get("model_name") != "book"
+
+
+def test_a_router_is_asked_about_the_model_behind_a_proxy(library: Library) -> None:
+    library.books("A")
+    with override_settings(DATABASE_ROUTERS=[Behind()]):
+        library.fill("code", "x", model_name="paperback")
+    assert library.values("code") == [None]
+
+
+def test_an_unmanaged_model_is_refused_rather_than_left_as_it_is(
+    library: Library,
+) -> None:
+    with pytest.raises(
+        BackfillError, match=r'"view\.code" .* "library\.View" is unmanaged'
+    ):
+        library.fill("code", "x", model_name="view")
+    with override_settings(DATABASE_ROUTERS=[Elsewhere()]):
+        library.fill("code", "x", model_name="view")
+
+
+def test_what_is_swapped_out_has_nothing_to_fill(library: Library) -> None:
+    swappable = CreateModel("Owner", [("code", text())], {"swappable": "OWNER_MODEL"})
+    with override_settings(OWNER_MODEL=f"{APP}.author"):
+        swappable.state_forwards(APP, library.state)
+        library.fill("code", "x", model_name="owner")
+
+
 # In files
 
 
@@ -419,6 +476,11 @@ def test_its_stage_is_after_the_rollout_unless_it_declares_another() -> None:
     assert judged(fill, new=[post]) == {"unseen"}
     unmanaged = model("Post", (), {"managed": False}, title=text())
     assert judged(fill, unmanaged) == {"state-only"}
+    proxied = Backfill("note", "title", "x")
+    note = CreateModel("Note", [], {"proxy": True}, ("blog.post",))
+    assert judged(proxied, post, note) == {BACKFILL.code}
+    assert judged(proxied, post, new=[note]) == {BACKFILL.code}
+    assert judged(proxied, new=[post, note]) == {"unseen"}
     assert get_operation_stage(fill) is Stage.POST_DEPLOY
 
     early = Backfill("post", "title", "x", stage=Stage.PRE_DEPLOY)
@@ -444,6 +506,20 @@ def test_it_makes_way_for_not_null_after_the_rollout(project: Project) -> None:
     Told(rehearsed(project, [model("Post")], *steps, revert=True)).no_breaks(
         ["set-not-null"]
     )
+
+
+def test_through_a_proxy_it_does_so_as_well(project: Project) -> None:
+    before = [model("Post"), CreateModel("Note", [], {"proxy": True}, ("blog.post",))]
+    fill = Batched((Backfill("note", "number", 1),))
+    steps = auto(*NUMBERED), fill, auto(*TIGHTENED)
+    Told(rehearsed(project, before, *steps)).no_breaks(["set-not-null"], ["Note"])
+
+
+def test_through_a_proxy_the_table_behind_it_is_probed(project: Project) -> None:
+    note = CreateModel("Note", [], {"proxy": True}, ("blog.post",))
+    fill = Batched((Backfill("note", "number", 1),))
+    rehearsal = rehearsed(project, [model("Post"), note, *NUMBERED], fill)
+    assert {moment.models for moment in rehearsal.moments} == {1, 2}
 
 
 def test_before_the_rollout_it_does_not(project: Project) -> None:

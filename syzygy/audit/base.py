@@ -138,12 +138,13 @@ class AuditedOperation:
         if BACKFILL not in self.effects or self.model is None:
             return None
         change: Any = self.operation
+        model = self.history.behind(self.model)
         # What is given the rows may do anything with them; and a field that the model
         # hasn't itself is one of a parent's.
         is_unclear = change.update is not None or (
-            self.history.field(self.model, change.name) is None
+            self.history.field(model, change.name) is None
         )
-        return None if is_unclear else (self.model, change.name)
+        return None if is_unclear else (model, change.name)
 
     @property
     def is_forgotten(self) -> bool:

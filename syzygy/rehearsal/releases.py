@@ -80,6 +80,10 @@ class Release:
         ends = [field.related_model for field in model._meta.local_fields]
         return {key_of(end) for end in ends if end}
 
+    def concrete(self, key: ModelKey) -> ModelKey:
+        """The model behind a proxy; any other itself."""
+        return key_of(self._get_model(key)._meta.concrete_model)
+
     def parents(self, key: ModelKey) -> list[ModelKey]:
         """The models of whose tables each of the model's rows has a part."""
         model = self._get_model(key) if key in self.state.models else None

@@ -85,6 +85,10 @@ def _mentioned(
                 if key[1] in words and (key[0] == app_label or key[0] in words):
                     found.add(key)
             found |= _with_table_in(words, release)
+    elif isinstance(operation, Backfill):
+        key = (app_label, operation.model_name_lower)
+        # A proxy has the rows of the model behind it.
+        found |= {r.concrete(key) for r in releases if key in r.state.models}
     return found
 
 
