@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from django.db.migrations import Migration
+from django.db.migrations.operations.fields import FieldOperation
 
 from syzygy.history import ModelKey
 from syzygy.rehearsal.blame import Suspect, find_culprit, may_lose_rows
@@ -191,6 +192,9 @@ def _mended_by(
 
 
 def _group(failure: Failure, culprit: Culprit | None) -> tuple[object, ...]:
+    # What the culprit is about anyway sets nothing apart.
+    operation = culprit and culprit.operation
+    of_field = operation.name if isinstance(operation, FieldOperation) else ""
     return (
         failure.severity,
         failure.probe.release,
@@ -198,7 +202,7 @@ def _group(failure: Failure, culprit: Culprit | None) -> tuple[object, ...]:
         culprit and (culprit.migration, culprit.position, culprit.backward),
         failure.probe.action if culprit is None else failure.probe.action in _APART,
         failure.probe.subject == NULL,
-        failure.field,
+        "" if failure.field == of_field else failure.field,
     )
 
 

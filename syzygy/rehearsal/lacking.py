@@ -6,11 +6,13 @@ from functools import partial
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import AutoField
 from django.db.models.expressions import RawSQL
 
 from syzygy.alterations import has_db_default
 from syzygy.constraints import constraint_fields
 from syzygy.rehearsal.attempts import quietly
+from syzygy.rehearsal.releases import ModelClass
 from syzygy.rehearsal.row_rules import Rule
 
 
@@ -44,11 +46,38 @@ def database_defaults(
     return found
 
 
+def demanded(
+    model: ModelClass, other: ModelClass, connection: BaseDatabaseWrapper
+) -> list[Any]:
+    """The fields of the other release's class that keep the model's from inserting.
+
+    It has no such columns, which are NOT NULL, and the database has no DEFAULT either.
+    """
+    table = model._meta.db_table
+    columns = quietly(connection.alias, partial(_columns, connection, table)) or []
+    strict = {
+        column.name
+        for column in columns
+        if not column.null_ok and _unless_null(column.default) is None
+    }
+    strict -= {field.column for field in model._meta.local_concrete_fields}
+    return [
+        field
+        for field in other._meta.local_concrete_fields
+        if field.column in strict
+        and not (field.generated or isinstance(field, AutoField))
+    ]
+
+
 def _defaults(connection: BaseDatabaseWrapper, table: str) -> dict[str, str | None]:
     """The defaults of a table's columns, as SQL."""
-    with connection.cursor() as cursor:
-        columns = connection.introspection.get_table_description(cursor, table)
+    columns = _columns(connection, table)
     return {column.name: _unless_null(column.default) for column in columns}
+
+
+def _columns(connection: BaseDatabaseWrapper, table: str) -> list[Any]:
+    with connection.cursor() as cursor:
+        return connection.introspection.get_table_description(cursor, table)
 
 
 def _unless_null(default: Any) -> str | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import cycle
 from typing import Any
@@ -15,7 +17,8 @@ from django.db.models.fields.files import FieldFile
 
 from syzygy.alterations import has_db_default, is_generated
 from syzygy.rehearsal.attempts import Attempts, WrongError, differ, short
-from syzygy.rehearsal.findings import Action, Probe
+from syzygy.rehearsal.findings import Action, Failure, Probe
+from syzygy.rehearsal.lacking import demanded
 from syzygy.rehearsal.releases import ModelClass, Release, key_of
 from syzygy.rehearsal.residents import spare_computed
 from syzygy.rehearsal.row_rules import is_automatic
@@ -60,8 +63,10 @@ class RowProber(Attempts):
         def probe(action: Action, subject: str = words) -> Probe:
             return Probe(self.release.name, label, action, subject)
 
-        made = self.attempt(probe(Action.INSERT), lambda: self.insert(model, variant))
+        inserting = probe(Action.INSERT)
+        made = self.attempt(inserting, lambda: self.insert(model, variant))
         if made is None:
+            self._tell_demanded(inserting, model)
             return
         row, expected = made
         self.attempt(probe(Action.SELECT), lambda: self._read_back(row, expected))
@@ -78,6 +83,26 @@ class RowProber(Attempts):
         self.attempt(probe(Action.DELETE), lambda: self.delete(row))
         if variant is Variant.DEFAULTS:
             self._probe_references(label, model)
+
+    def _tell_demanded(self, probe: Probe, model: ModelClass) -> None:
+        """Tell of all columns for whose sake a row is refused: a database names one."""
+        if not self.failures or self.failures[-1].probe != probe:
+            return
+        failure = self.failures[-1]
+        said = failure.error.partition("DETAIL:")[0]
+        found: dict[bool, list[Failure]] = {True: [], False: []}
+        for part in (model, *model._meta.all_parents):
+            other = self.other.model(key_of(part))
+            for field in demanded(part, other, self._connection) if other else ():
+                is_named = bool(re.search(rf"\b{re.escape(field.column)}\b", said))
+                # Not all databases say whose column it is.
+                is_told = is_named and part is model
+                column = f'"{part._meta.db_table}.{field.column}"'
+                lacks = f"it leaves out {column}, which is NOT NULL without a DEFAULT"
+                error = failure.error if is_told else lacks
+                found[is_named].append(replace(failure, error=error, field=field.name))
+        if found[True]:
+            self.failures[-1:] = [*found[True], *found[False]]
 
     def _probe_references(self, label: str, model: ModelClass) -> None:
         """Refer to rows whose keys are those of no other table's rows by chance."""
