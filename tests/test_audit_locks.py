@@ -421,6 +421,10 @@ WRITTEN: dict[str, tuple[str, Operation]] = {
         INDEX,
         AlterUniqueTogether("post", {TOGETHER, ("title", "loose"), ("long", "small")}),
     ),
+    "together, much alike": (
+        INDEX,
+        AlterUniqueTogether("post", {TOGETHER, ("a_b", "c"), ("a", "b_c")}),
+    ),
     "otherwise together": (
         INDEX,
         AlterUniqueTogether("post", {("title", "loose"), ("title", "number")}),
@@ -458,6 +462,10 @@ MORE = [
     AddField("post", "rank", models.SlugField(null=True, db_index=True)),
     AddField("post", "writer", author(null=True, related_name="+")),
     AlterUniqueTogether("post", {TOGETHER}),
+    *(
+        AddField("post", name, models.IntegerField(null=True))
+        for name in ("a", "b_c", "a_b", "c")
+    ),
 ]
 
 
@@ -501,6 +509,12 @@ def test_what_is_to_be_written_is_whole(name: str) -> None:
     for each in (each for made in steps_ for each in made["operations"]):
         each.state_forwards(APP, other)
     assert one == other
+
+
+def test_other_columns_have_other_names() -> None:
+    told = remedy_for(*WRITTEN["together, much alike"])
+    names = re.findall(r'CREATE UNIQUE INDEX CONCURRENTLY "(\w+)"', told)
+    assert names == ["blog_post_a__b_c_uniq", "blog_post_a_b__c_uniq"]
 
 
 class Own(models.OneToOneField):  # type: ignore[type-arg]

@@ -329,9 +329,12 @@ def _list(columns: Iterable[str]) -> str:
 
 
 def _name(table: str, columns: Iterable[str], ending: str) -> str:
-    """A name for what belongs to the columns. No name that Django gives is like it."""
+    """A name for what belongs to the columns. No name that Django gives is like it.
+
+    Nor is that for other columns: the name of a field has no "__" in it.
+    """
     _, plain = split_identifier(table)
-    return truncate_name("_".join([plain, *columns, ending]), _ROOM)
+    return truncate_name(f"{plain}_{'__'.join(columns)}_{ending}", _ROOM)
 
 
 def _quoted(name: str) -> str:
