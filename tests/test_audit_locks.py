@@ -394,6 +394,8 @@ class Strange(models.IntegerField):  # type: ignore[type-arg]
 
 TOGETHER = ("short", "middle")
 DEFERRED = models.Deferrable.DEFERRED
+# First what the one rule tells, then what the other does.
+BOTH = f"{INDEX} {KEY}"
 # What PostgreSQL can be told to do while others write.
 WRITTEN: dict[str, tuple[str, Operation]] = {
     "new": (INDEX, add(models.IntegerField(null=True, unique=True))),
@@ -439,6 +441,10 @@ WRITTEN: dict[str, tuple[str, Operation]] = {
     "key": (KEY, alter("loose", author(null=True, related_name="+"))),
     "key, NOT NULL": (KEY, alter("loose", author(related_name="+"))),
     "key with a value": (KEY, add(author(default=1, db_index=False))),
+    "one to one with a value": (
+        BOTH,
+        add(models.OneToOneField("blog.author", models.CASCADE, default=1)),
+    ),
     "key to another field": (
         KEY,
         add(author(default=1, to_field="code", db_index=False)),
@@ -493,13 +499,20 @@ def remedy_for(code: str, operation: Operation, vendor: str = "postgresql") -> s
     return next(finding.remedy for finding in found if finding.code == code)
 
 
+def all_pasted(rules: str, operation: Operation) -> list[dict[str, Any]]:
+    return [
+        each for code in rules.split() for each in pasted(remedy_for(code, operation))
+    ]
+
+
 @pytest.mark.parametrize("name", WRITTEN)
 def test_what_is_to_be_written_is_whole(name: str) -> None:
-    code, operation = WRITTEN[name]
-    steps_ = pasted(remedy_for(code, operation))
+    rules, operation = WRITTEN[name]
+    steps_ = all_pasted(rules, operation)
     # That is mended, and nothing else is wrong that wasn't before.
     found = {*codes(audited([*BEFORE, *MORE], *steps_))}
-    assert found <= {*codes(audited([*BEFORE, *MORE], step(operation)))} - {code}
+    before = {*codes(audited([*BEFORE, *MORE], step(operation)))}
+    assert found <= before - {*rules.split()}
     # The models are in the end what they were to be.
     one, other = ProjectState(), ProjectState()
     for each in [*BEFORE, *MORE]:
@@ -509,6 +522,24 @@ def test_what_is_to_be_written_is_whole(name: str) -> None:
     for each in (each for made in steps_ for each in made["operations"]):
         each.state_forwards(APP, other)
     assert one == other
+
+
+def test_a_new_key_is_added_by_what_one_rule_tells() -> None:
+    """What the two rules tell goes together, whichever is pasted first."""
+    pytest.importorskip("django.contrib.postgres.operations")
+    operation = add(author(default=1))
+    for rules in (BOTH, f"{KEY} {INDEX}"):
+        told = "".join(remedy_for(code, operation) for code in rules.split())
+        assert told.count("AddField(") == 1
+    assert "db_index=False, for which SZ019 has the index" in told
+    found = codes(audited([*BEFORE, *MORE], *all_pasted(f"{KEY} {INDEX}", operation)))
+    assert not {INDEX, KEY} & {*found}
+
+    rules, operation = WRITTEN["one to one with a value"]
+    index, key = (remedy_for(code, operation) for code in rules.split())
+    assert "which comes after this, as SZ020 tells" in index
+    assert key.startswith("Add the field as SZ019 tells, and the constraint after")
+    assert (index.count("AddField("), key.count("AddField(")) == (1, 0)
 
 
 def test_other_columns_have_other_names() -> None:
@@ -599,8 +630,8 @@ CONSTRAINTS = """
 def test_what_is_to_be_written_works(name: str, project: Project) -> None:
     """It can be undone, and Django finds what it would have made itself."""
     del project
-    code, operation = WRITTEN[name]
-    steps_ = pasted(remedy_for(code, operation))
+    rules, operation = WRITTEN[name]
+    steps_ = all_pasted(rules, operation)
     start = write_tables()
     apply(MORE, start)
     there = ask(CONSTRAINTS)

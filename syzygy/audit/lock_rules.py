@@ -17,18 +17,16 @@ from django.db.migrations import (
     AlterField,
     AlterUniqueTogether,
 )
-from django.db.models import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from django.db.models import CheckConstraint
 from django.utils.text import capfirst
 
-from syzygy import messages, rules
+from syzygy import rules
 from syzygy.alterations import (
     has_db_default,
-    is_a,
-    is_constrained,
     is_generated,
     is_unique,
 )
-from syzygy.audit import remedies, unlocked
+from syzygy.audit import lock_remedies, remedies, unlocked
 from syzygy.audit.base import AuditedOperation, AuditRule, Problem
 from syzygy.history import AnyField, ModelKey
 from syzygy.references import referring_tables
@@ -200,7 +198,7 @@ class BlockingIndex(_Lock):
                     "PostgreSQL lets others write meanwhile only if the index is built "
                     "CONCURRENTLY, which takes no transaction."
                 ),
-                remedy=_concurrently(operation),
+                remedy=lock_remedies.concurrently(operation),
             )
 
 
@@ -214,13 +212,7 @@ class ForeignKeyCheck(_Lock):
 
     def check_lock(self, operation: AuditedOperation) -> Iterator[Problem]:
         """Report foreign keys that come into force on a table with rows."""
-        change = operation.operation
-        if rules.ADD_DB_CONSTRAINT in operation.effects or (
-            isinstance(change, AddField)
-            and isinstance(change.field, ForeignKey)
-            and is_constrained(change.field)
-            and (operation.vendor == "mysql" or not _starts_as_null(change.field))
-        ):
+        if lock_remedies.checks_key(operation):
             yield Problem(
                 title=f"{operation.description} checks a foreign key of each row",
                 what="Both releases wait at writing to the table and to its target.",
@@ -229,33 +221,8 @@ class ForeignKeyCheck(_Lock):
                     "A foreign key is checked when it is added. PostgreSQL lets nobody "
                     "write to either table meanwhile; MySQL copies the table."
                 ),
-                remedy=_unchecked(operation),
+                remedy=lock_remedies.unchecked(operation),
             )
-
-
-def _unchecked(operation: AuditedOperation) -> str:
-    """How to add a foreign key without a look at the rows that there are."""
-    change, key = operation.operation, operation.model
-    if (
-        operation.vendor == "mysql"
-        or key is None
-        or not isinstance(change, AddField | AlterField)
-        # A many-to-many field has two of them, in another table.
-        or not is_a(change.field, ForeignKey)
-    ):
-        return (
-            "Keep the constraint out of the database (db_constraint=False), or accept "
-            "it for a small table."
-        )
-    first = (
-        "Add the field with db_constraint=False, and the constraint after the rollout, "
-        if isinstance(change, AddField)
-        else "Add the constraint "
-    )
-    return (
-        f"{first}without the check of old rows; check them in a migration of its own, "
-        f"which lets others write:{unlocked.foreign_key(operation, key, change)}"
-    )
 
 
 def _why_rewritten(operation: AuditedOperation) -> str:
@@ -327,13 +294,6 @@ def _is_positive(field: AnyField) -> bool:
     return str(field.get_internal_type()).startswith("Positive")
 
 
-def _starts_as_null(field: AnyField) -> bool:
-    """Whether a new column is NULL in each row, so that there is nothing to check."""
-    return bool(field.null) and not (
-        has_db_default(field) or (field.has_default() and field.default is not None)
-    )
-
-
 def _why_copied(operation: AuditedOperation, old: AnyField, new: AnyField) -> str:
     """Why MySQL copies the table to change a column.
 
@@ -374,84 +334,3 @@ def _builds_index(operation: AuditedOperation) -> bool:
     if isinstance(change, AlterUniqueTogether):
         return rules.ADD_UNIQUE_TOGETHER in operation.effects
     return bool({rules.ADD_UNIQUE, rules.ADD_DB_INDEX} & {*operation.effects})
-
-
-def _concurrently(operation: AuditedOperation) -> str:
-    change: Any = operation.operation
-    if isinstance(change, AddIndex):
-        return (
-            "Build it concurrently, in a migration of its own:\n"
-            f"    atomic = False{_concurrent_code(change)}"
-        )
-    if isinstance(change, AddField | AlterField) and not is_unique(change.field):
-        return (
-            "Leave the index out of the field (db_index=False), declare it in the "
-            "model's Meta, and build it concurrently, in a migration of its own:\n"
-            f"    atomic = False{_concurrent_code(_index_of(change))}"
-        )
-    key = operation.model
-    if key is None or not _is_sql_enough(change):
-        return "Accept it for a small table: there is no other way to build it."
-    if isinstance(change, AddField | AlterField):
-        first = ""
-        if isinstance(change, AddField):
-            first = "Add the field without unique=True. "
-        elif unlocked.loses_like(operation, key, change):
-            first = _LIKE
-        return f"{first}{_UNIQUE}{unlocked.unique_field(operation, key, change)}"
-    if isinstance(change, AlterUniqueTogether):
-        return f"{_UNIQUE}{unlocked.together(operation, key, change)}"
-    if not _is_mere_index(change.constraint):
-        return f"{_UNIQUE}{unlocked.unique_constraint(operation, key, change)}"
-    left_out = ""
-    if change.constraint.expressions or change.constraint.condition:
-        label, name = operation.migration.key
-        left_out = (
-            f'; what "..." stands for is told by "manage.py sqlmigrate '
-            f'{messages.target(label, name)}"'
-        )
-    return (
-        f"Build that unique index concurrently, with this operation as state operation"
-        f"{left_out}:{unlocked.unique_index(operation, key, change)}"
-    )
-
-
-_LIKE = (
-    "The index that the field has goes in the end, and the one for LIKE with it: if "
-    "queries need that, add an index with opclasses concurrently before. "
-)
-_UNIQUE = "Build a unique index concurrently, and make the constraint of it:"
-
-
-def _is_sql_enough(change: Any) -> bool:
-    """Whether a unique index does, built by itself: not for a key or an exclusion."""
-    if isinstance(change, AddField | AlterField):
-        return not change.field.primary_key
-    is_constraint = isinstance(change, AddConstraint)
-    return not is_constraint or isinstance(change.constraint, UniqueConstraint)
-
-
-def _index_of(change: AddField | AlterField) -> AddIndex:
-    name = f"{change.model_name_lower}_{change.name_lower}_idx"
-    # Django wants no underscore and no digit first.
-    name = name[-Index.max_name_length :].lstrip("_0123456789")
-    return AddIndex(change.model_name, Index(fields=[change.name], name=name))
-
-
-def _is_mere_index(constraint: Any) -> bool:
-    """Whether Django makes no constraint of it in the database, but an index."""
-    return bool(
-        constraint.condition
-        or constraint.expressions
-        or constraint.include
-        or constraint.opclasses
-    )
-
-
-def _concurrent_code(change: AddIndex) -> str:
-    """The code that builds the index concurrently, where psycopg is installed."""
-    try:
-        from django.contrib.postgres.operations import AddIndexConcurrently
-    except ImportError:
-        return ""
-    return remedies.code(AddIndexConcurrently(change.model_name, change.index))

@@ -73,11 +73,16 @@ def constraint(change: AddConstraint) -> str:
 
 
 def foreign_key(
-    operation: AuditedOperation, key: ModelKey, change: AddField | AlterField
+    operation: AuditedOperation,
+    key: ModelKey,
+    change: AddField | AlterField,
+    *,
+    is_there: bool = False,
 ) -> str:
     """The code that adds a foreign key first, and its constraint later, unchecked.
 
-    Altering the field in other ways, too, comes first.
+    Altering the field in other ways, too, comes first. ``is_there`` says that nothing
+    else is left to do.
     """
     history = operation.history
     field: AnyField = change.field
@@ -101,9 +106,11 @@ def foreign_key(
         f"{alter} DROP CONSTRAINT {_quoted(name)}",
     )
     validate = RunSQL(f"{alter} VALIDATE CONSTRAINT {_quoted(name)}", RunSQL.noop)
+    option = "db_constraint=False"
+    first = [] if is_there else _first(operation, change, loose, option)
     return _NEXT.join(
         [
-            *_first(operation, change, loose, "db_constraint=False"),
+            *first,
             _with_state([add], _altered(change)),
             remedies.code(validate, stage=_POST),
         ]
