@@ -568,6 +568,15 @@ def test_fake(blog: Project) -> None:
     assert "blog_post" not in dump()
 
 
+def test_what_waits_is_faked_only_by_those_who_know(blog: Project) -> None:
+    """It would be lost if the option were told again, as --fake-initial is."""
+    told = 'for a "migrate" without --pre-deploy'
+    out = blog.call("migrate", "--pre-deploy", "--fake")
+    assert f"{told}, and with --fake only if it is done by then:\n" in out
+    out = blog.call("migrate", "--pre-deploy", "--plan")
+    assert f"{told}:\n" in out
+
+
 def test_fake_initial(blog: Project) -> None:
     blog.call("migrate", "blog", "0001")
     blog.call("migrate", "blog", "zero", "--fake")

@@ -90,7 +90,12 @@ class MigrateMixin(BaseCommand):
         # A command that another one overrides may have no such arguments.
         words = [options.get("app_label"), options.get("migration_name")]
         words += ["--fake-initial"] * bool(options.get("fake_initial"))
-        report = StageReport(self.stdout, self.style, [*filter(None, words)])
+        report = StageReport(
+            self.stdout,
+            self.style,
+            [*filter(None, words)],
+            fakes=bool(options.get("fake")),
+        )
         say = partial(self._say, options)
 
         def warn(text: str) -> None:

@@ -36,14 +36,21 @@ class StageReport:
     """Writes what is known of plans, by the alias of the database of each.
 
     There is one plan, unless the command migrates several databases. The ``arguments``
-    are those of the command that whoever goes on needs, too: a target, an option.
+    are those of the command that whoever goes on needs, too: a target, an option. If it
+    ``fakes``, nobody knows whether to do so with what is postponed.
     """
 
     def __init__(
-        self, stdout: OutputWrapper, style: Style, arguments: Sequence[str]
+        self,
+        stdout: OutputWrapper,
+        style: Style,
+        arguments: Sequence[str],
+        *,
+        fakes: bool = False,
     ) -> None:
         self.plans: dict[str, PlanReport] = {}
         self._command = shlex.join(["migrate", *arguments])
+        self._fakes = fakes
         self._stdout = stdout
         self._style = style
 
@@ -63,6 +70,7 @@ class StageReport:
 
     def write_postponed(self) -> None:
         """Write what is brought forward or postponed, and because of what."""
+        fake = ", and with --fake only if it is done by then" if self._fakes else ""
         for alias, (steps, _, _) in self.plans.items():
             self._write_rows(
                 "Brought forward",
@@ -77,7 +85,7 @@ class StageReport:
                 # Without its target it would redo what this one undoes; without an
                 # option, create what is there.
                 "Postponed until after the rollout, for a "
-                f'"{self._command}{on_database(alias)}" without --pre-deploy',
+                f'"{self._command}{on_database(alias)}" without --pre-deploy{fake}',
                 alias,
                 [
                     (str(step.migration), _label(step.stage), _why_postponed(step))
