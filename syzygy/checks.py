@@ -164,12 +164,21 @@ def _ambiguities(
         for migration, ambiguity in ambiguous.items()
         if not migration.replaces and not isinstance(ambiguity, InvalidStage)
     }
+    squashed = {
+        migration.app_label: migration
+        for migration, ambiguity in ambiguous.items()
+        if migration.replaces and not isinstance(ambiguity, InvalidStage)
+    }
     for migration, ambiguity in ambiguous.items():
         hint = [ambiguity.remedy]
         # Each hint sets the setting, if there is none. Django sorts what it shows.
         is_last = len(stages) > 1 and str(migration) == max(stages)
         if is_last and not configuration.override:
             hint.append(messages.override_all(dict(sorted(stages.items()))))
+        is_last = len(squashed) > 1 and migration is squashed[max(squashed)]
+        if is_last and not configuration.baseline:
+            newest = {app_label: each.name for app_label, each in squashed.items()}
+            hint.append(messages.baseline_all(newest))
         if migration in unadopted and not migration.replaces:
             hint.append(adoption)
         yield checks.Error(

@@ -130,6 +130,12 @@ def override_all(stages: Mapping[str, Stage]) -> str:
     return f"or there, for all {len(stages)} migrations at once:\n    {line}"
 
 
+def baseline_all(baseline: Mapping[str, str]) -> str:
+    """The same of squashed migrations, which a baseline settles."""
+    line = baseline_line(baseline)
+    return f"or there, for all {len(baseline)} apps at once:\n    {line}"
+
+
 def squashed_remedy(migration: AnyMigration, baseline: Collection[object]) -> str:
     """What to do about a squashed migration of both stages."""
     line = f"{BASELINE} {'|=' if baseline else '='} "

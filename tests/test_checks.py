@@ -210,6 +210,36 @@ def test_e001_the_way_out_reaches_what_follows_a_squashed_migration(
     assert settings == {"MIGRATION_STAGES_BASELINE": {"blog": "0004_next"}}
 
 
+def test_e001_one_line_for_the_squashed_migrations_of_all_apps(
+    project: Project,
+) -> None:
+    """Of a line for each the last one would win."""
+    names = ("0001_squashed", "0003_squashed")
+    for app_label in ("blog", "shop"):
+        for replaced, name in enumerate(names):
+            replaces = f'[("{app_label}", "old_{replaced}")]'
+            project.app(app_label, {})
+            project.migrations(
+                app_label, {name: source(ADD, REMOVE, replaces=replaces)}
+            )
+    found = run(project)
+    assert [str(message.obj) for message in found] == [
+        f"{app_label}.{name}" for app_label in ("blog", "shop") for name in names
+    ]
+    lines = [pasteable(message.hint) for message in found]
+    assert [len(each) for each in lines] == [1, 1, 1, 2]
+    settings = paste({}, lines[-1][-1])
+    assert settings == {
+        "MIGRATION_STAGES_BASELINE": dict.fromkeys(("blog", "shop"), names[-1])
+    }
+    assert run(project, **settings) == []
+    # What is added to a setting that there is needs no such line.
+    project.app("pages", {"0001_initial": source(CREATE)})
+    for message in run(project, MIGRATION_STAGES_BASELINE={"pages": "0001_initial"}):
+        (line,) = pasteable(message.hint)
+        assert "BASELINE |= " in line
+
+
 def test_e001_of_a_plan_is_not_called_history(project: Project) -> None:
     """What isn't applied here is hardly deployed everywhere; no line says so."""
     error = AmbiguousStage("Odd.", "Do this.")
