@@ -404,6 +404,7 @@ def test_bad_settings(project: Project, settings: Any) -> None:
         ["--fail-level=bad"],
         ["--database=nowhere"],
         ["--since=HEAD", "--all"],
+        ["--all", "--fake-initial"],
         ["--unknown"],
     ],
     ids=str,
@@ -828,6 +829,27 @@ def test_migrate_refuses_what_breaks_tables_that_it_only_records(
         assert told.code == 1
         assert "SZ004 blog.0002_next" in told.err
         assert "0001" not in told.err
+        assert applied() == set()
+
+
+def test_tables_that_are_only_recorded_are_audited(project: Project) -> None:
+    """As "migrate" does, whose warning has the command."""
+    override = {"blog.0002_next": "pre_deploy"}
+    with blog(project, source(REMOVE), MIGRATION_STAGES_OVERRIDE=override):
+        call_command("migrate", "blog", "zero", fake=True, verbosity=0)
+        *_, command = migrate("--pre-deploy", "--plan", "--fake-initial").err.split(
+            "manage.py "
+        )
+        name, *arguments = command.split()
+        assert (name, arguments) == ("check_migrations", ["--fake-initial"])
+        told = check(*arguments)
+        assert told.labels == ["SZ004 blog.0002_next"]
+        assert told.data["plan"][0]["reason"].startswith("--fake-initial: ")
+        # What would create the tables makes all of them new.
+        assert "SZ004" not in check().codes
+        line = check("--write-baseline", "--fake-initial").out.strip()
+        assert line == 'MIGRATION_STAGES_BASELINE = {"blog": "0001_initial"}'
+        assert check("--write-baseline").out.strip().endswith(" = {}")
         assert applied() == set()
 
 

@@ -54,7 +54,7 @@ def run(order: Selection, *, strict: bool = False, with_sql: bool = False) -> Au
         )
         extra: list[Finding] = []
     else:
-        stager = PlanStager(scene.planner, scene.plan)
+        stager = PlanStager(scene.planner, scene.plan, scene.faked)
         subjects, extra = released(stager)
         found = findings_of(stager, subjects, rules, vendor)
         planned = tuple(_planned_all(subjects, stager))
@@ -93,7 +93,7 @@ def deployed_baseline(order: Selection) -> str:
     database or there at the ref; with ``everything`` the newest one there is.
     """
     scene = selection.find(order)
-    pending = {key_of(migration) for migration, _ in scene.plan}
+    pending = {key_of(migration) for migration, _ in scene.plan}.difference(scene.faked)
     if order.everything:
         pending = set()
     deployed = scene.nodes.keys() - pending

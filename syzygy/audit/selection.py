@@ -20,7 +20,7 @@ from syzygy import conf
 from syzygy.audit import trees
 from syzygy.graph import MigrationKey, baselined, topological
 from syzygy.management.executor import loading
-from syzygy.management.stager import check_squashed
+from syzygy.management.stager import check_squashed, soft_applied
 from syzygy.rehearsal.start import present_at, with_replaced, would_be_created
 from syzygy.stages import Policy
 from syzygy.staging import Plan
@@ -32,15 +32,17 @@ class Selection:
 
     Without more it is what isn't applied in the database ``alias``; with ``since`` what
     isn't there at that git ref, or what a commit of the git ``tree`` would bring, with
-    what it edits; with ``everything`` all there is, each migration as if
-    it were a release of its own. Findings about other migrations than the ``targets``
-    (app labels, or "app_label.migration_name") are left out, if there are any.
+    what it edits; with ``everything`` all there is, each migration as if it were a
+    release of its own. With ``fake_initial`` what the database has of it is only
+    recorded. Findings about other migrations than the ``targets`` (app labels, or
+    "app_label.migration_name") are left out, if there are any.
     """
 
     alias: str = DEFAULT_DB_ALIAS
     since: str | None = None
     tree: str | None = None
     everything: bool = False
+    fake_initial: bool = False
     targets: Sequence[str] = ()
 
     @property
@@ -63,10 +65,14 @@ class Planner(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """The migrations that there are, and the plan among them."""
+    """The migrations that there are, and the plan among them.
+
+    Those of the plan that are ``faked`` are only recorded.
+    """
 
     planner: MigrationExecutor | Planner
     plan: Plan
+    faked: Collection[MigrationKey] = ()
 
     @property
     def nodes(self) -> dict[MigrationKey, Migration]:
@@ -104,7 +110,7 @@ def find(selection: Selection) -> Scene:
     elif selection.everything or would_be_created(connection):
         applied = ()
     else:
-        return _pending(connection)
+        return _pending(connection, fake_initial=selection.fake_initial)
     with loading(), trees.imported(tree):
         loader = _load(applied, tree)
     nodes, node_map = loader.graph.nodes, loader.graph.node_map
@@ -155,20 +161,21 @@ class _OfflineLoader(MigrationLoader):
         super().__setattr__(name, value)
 
 
-def _pending(connection: BaseDatabaseWrapper) -> Scene:
+def _pending(connection: BaseDatabaseWrapper, *, fake_initial: bool) -> Scene:
     try:
         with loading():
             executor = MigrationExecutor(connection)
         executor.loader.check_consistent_history(connection)
         check_squashed(executor.loader)
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        faked = soft_applied(executor, plan) if fake_initial else ()
     except Error as error:
         raise CommandError(
             f'The database "{connection.alias}" can\'t be asked what is applied in it '
             f"({' '.join(str(error).split())}). To audit without a database, add "
             "--since origin/main or --all."
         ) from error
-    return Scene(executor, plan)
+    return Scene(executor, plan, faked)
 
 
 def resolve(

@@ -53,7 +53,9 @@ def heed_audit(
     found = [finding for finding in audit.findings if finding.is_breaking]
     if not found:
         return
-    ways = _ways_out(stager, found, on_database(connection.alias))
+    again = on_database(connection.alias)
+    again += " --fake-initial" * bool(options.get("fake_initial"))
+    ways = _ways_out(stager, found, again)
     told = "\n".join([*map(_line, found), *ways])
     if refuses and not options.get("plan"):
         raise CommandError(f"The audit refuses this plan; nothing is applied.\n{told}")

@@ -68,6 +68,14 @@ class Command(StoppableMixin):
                 "alone. Needs no database."
             ),
         )
+        scope.add_argument(
+            "--fake-initial",
+            action="store_true",
+            help=(
+                'Audit what "migrate --fake-initial" would do: initial migrations '
+                "whose tables are there count as deployed."
+            ),
+        )
         parser.add_argument(
             "--tree",
             metavar="TREE",
@@ -145,6 +153,7 @@ class Command(StoppableMixin):
             since=options["since"],
             tree=options["tree"],
             everything=options["everything"],
+            fake_initial=options["fake_initial"],
             targets=options["targets"],
         )
         try:
