@@ -7,7 +7,7 @@ types are compared by what Django's ``get_internal_type()`` calls them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 from math import inf
 from typing import Any, TypeAlias
 
@@ -239,9 +239,10 @@ def _is_another_key(old: AnyField, new: AnyField) -> bool:
     """
     if old.primary_key != new.primary_key:
         return True
+    if not new.primary_key:
+        return False
     types = {old.get_internal_type(), new.get_internal_type()}
-    is_same = len(types) == 1 or any(types <= kind for kind in _KINDS_OF_KEYS)
-    return bool(new.primary_key) and not is_same
+    return len(types) > 1 and not any(types <= kind for kind in _KINDS_OF_KEYS)
 
 
 # What it is called when a type holds more values, and when it holds fewer.
@@ -266,15 +267,17 @@ def _compare_ranges(
 def column_values(field: AnyField) -> tuple[Any, ...]:
     """The kind of a column and the least and the greatest of what it can hold."""
     kind, low, high = _django_values(field)
-    if own := _own_type(field):
+    cls: Any = type(field)
+    if own := _own_type(cls):
         # What it is based on, and its arguments, tell only part of what that returns.
         kind = (kind, own, _arguments(field, _RANGES))
     return kind, low, high
 
 
-def _own_type(field: AnyField) -> tuple[object, ...]:
+@cache
+def _own_type(cls: type) -> tuple[object, ...]:
     """The methods by which somebody else's class says what type its column has."""
-    methods = [getattr(type(field), name) for name in ("db_type", "db_parameters")]
+    methods = [getattr(cls, name) for name in ("db_type", "db_parameters")]
     return tuple(
         method
         for method in methods

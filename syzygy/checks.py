@@ -16,7 +16,6 @@ from django.core.management import load_command_class
 from django.db import DEFAULT_DB_ALIAS
 from django.utils.module_loading import import_string
 
-from syzygy import messages
 from syzygy.exceptions import AmbiguousStage, InvalidStage
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def check_stages(
     if (planned := _known.get()) is not None:
         known, database = planned
         if known:
-            from syzygy import conf
+            from syzygy import conf, messages
 
             yield from _ambiguities(
                 known,
@@ -139,6 +138,9 @@ def _ambiguities(
     ``adoption`` is added to the hint where one may be what is missing; ``many`` is the
     hint for many.
     """
+    # Not imported at the top: mostly nothing is wrong.
+    from syzygy import messages
+
     unadopted = [
         migration
         for migration, ambiguity in ambiguous.items()
@@ -190,15 +192,17 @@ def check_commands(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> Iterator[checks.CheckMessage]:
     """W001: another app overrides a command that this one overrides, too."""
+    folders = []
+    for app_config in apps.get_app_configs():
+        folder = os.path.join(app_config.path, "management", "commands")
+        if os.path.isdir(folder):  # Few have any.
+            folders.append((app_config, folder))
     for command in COMMANDS:
-        owners = [
+        first, *others = (
             app_config
-            for app_config in apps.get_app_configs()
-            if os.path.exists(
-                os.path.join(app_config.path, "management", "commands", f"{command}.py")
-            )
-        ]
-        first, *others = owners
+            for app_config, folder in folders
+            if os.path.exists(os.path.join(folder, f"{command}.py"))
+        )
         if not others or (first.name != "syzygy" and _is_combined(first.name, command)):
             continue
         other = others[0] if first.name == "syzygy" else first
@@ -265,6 +269,8 @@ def _is_combined(app_name: str, command: str) -> bool:
 
 
 def _adoption_hint(baseline: Mapping[str, str]) -> str:
+    from syzygy import messages
+
     return (
         "If it is history that is deployed everywhere, say so in the settings, with "
         "the newest migration of each app that is:\n"

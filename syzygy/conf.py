@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.conf import settings
@@ -48,24 +48,39 @@ _PREFIXES = (
 _STAGES = 'Stage.PRE_DEPLOY, Stage.POST_DEPLOY, "pre_deploy" or "post_deploy"'
 
 
-class Problem(NamedTuple):
+class Problem:
     """Something wrong with a setting, and what to do about it."""
 
-    setting: str
-    message: str
-    hint: str
+    def __init__(self, setting: str, message: str, hint: str) -> None:
+        self.setting = setting
+        self.message = message
+        self.hint = hint
 
 
-class Configuration(NamedTuple):
+class Configuration:
     """What the settings say; what is wrong with them is left out of it."""
 
-    override: Mapping[str, Stage]
-    fallback: Mapping[str, Stage]
-    third_party_fallback: Stage | None
-    baseline: Mapping[str, str]
+    def __init__(
+        self,
+        override: Mapping[str, Stage],
+        fallback: Mapping[str, Stage],
+        third_party_fallback: Stage | None,
+        baseline: Mapping[str, str],
+    ) -> None:
+        self.override = override
+        self.fallback = fallback
+        self.third_party_fallback = third_party_fallback
+        self.baseline = baseline
 
-    def policy(self, baseline: Collection[MigrationKey]) -> Policy:
-        """The rules of precedence, given all migrations that predate adoption."""
+    def policy(
+        self,
+        baseline: Collection[MigrationKey],
+        faked: Collection[MigrationKey] = (),
+    ) -> Policy:
+        """The rules of precedence, given all migrations that predate adoption.
+
+        Those that are ``faked`` are only recorded.
+        """
         # Not imported at the top: a command that has nothing to stage only reads these.
         from syzygy.stages import Policy
 
@@ -75,6 +90,7 @@ class Configuration(NamedTuple):
             third_party_fallback=self.third_party_fallback,
             is_third_party=label_is_third_party,
             baseline=baseline,
+            faked=faked,
         )
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import gc
 import os
 import pkgutil
-import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.machinery import all_suffixes
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.apps import AppConfig, apps
 from django.db.migrations import AlterField, Migration, RenameModel
@@ -33,17 +32,10 @@ from syzygy.graph import (
     topological,
     without_replaced,
 )
-from syzygy.messages import error_line
 
 # So many that looking at them takes longer than keeping the garbage that is among them.
 _MANY_MODULES = 100
-_SUFFIXES = frozenset(all_suffixes())
-# How "makemigrations" writes the primary key of a model that has no other, a field that
-# is added or altered, and a model with its fields, if none has brackets in it.
-_AUTOMATIC_KEY = r"""\(\s*["']id["'],[^()]*\([^()]*\bprimary_key=True"""
-_FIELD = r"""Field\(\s*model_name=["'](\w+)["'],\s*name=["'](\w+)["'],\s*field="""
-_MODEL = r"""CreateModel\(\s*name=["'](\w+)["'],\s*fields=\[([^][]*)"""
-_MEMBER = r"""\(\s*["'](\w+)["'],\s*\w"""
+_SUFFIXES = frozenset(suffix.removeprefix(".") for suffix in all_suffixes())
 
 
 @contextmanager
@@ -98,36 +90,45 @@ def _unsound(migration: WrittenMigration) -> str | None:
 
     Links are pairs of an app label and a migration name.
     """
-    said: tuple[tuple[str, Any], ...] = (
-        ("dependencies", migration.dependencies),
-        ("run_before", migration.run_before),
-        ("replaces", migration.replaces),
-    )
-    for attribute, links in said:
-        if not isinstance(links, (list, tuple, set)):
-            return attribute
-        for link in links:
-            if not (isinstance(link, tuple) and len(link) == 2):
-                return attribute
+    if not _are_links(migration.dependencies):
+        return "dependencies"
+    if not _are_links(migration.run_before):
+        return "run_before"
+    if not _are_links(migration.replaces):
+        return "replaces"
     operations: Any = migration.operations
     if not isinstance(operations, (list, tuple)):
         return "operations"
     for operation in operations:
-        is_one = isinstance(operation, Operation) or (
-            hasattr(operation, "state_forwards") and not isinstance(operation, type)
-        )
-        if not is_one:
+        if isinstance(operation, Operation):
+            continue
+        if isinstance(operation, type) or not hasattr(operation, "state_forwards"):
             return "operations"
     return None
 
 
-class MigrationFolder(NamedTuple):
+def _are_links(value: object) -> bool:
+    return isinstance(value, (list, tuple, set)) and all(map(_is_link, value))
+
+
+def _is_link(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 2
+
+
+class MigrationFolder:
     """The migrations of an app: their package, where it lies, their names, sorted."""
 
-    app_label: str
-    package: str
-    locations: tuple[str, ...]
-    names: tuple[str, ...]
+    def __init__(
+        self,
+        app_label: str,
+        package: str,
+        locations: tuple[str, ...],
+        names: tuple[str, ...],
+    ) -> None:
+        self.app_label = app_label
+        self.package = package
+        self.locations = locations
+        self.names = names
 
     def load(self, names: Iterable[str]) -> dict[MigrationKey, WrittenMigration]:
         """Import migrations by name, without making instances, which take memory.
@@ -141,7 +142,10 @@ class MigrationFolder(NamedTuple):
         """What is in a migration's file, ``None`` if it can't be read."""
         for location in self.locations:
             try:
-                with open(os.path.join(location, f"{name}.py"), "rb") as file:
+                # It is read at once: a buffer would take longer than that.
+                with open(
+                    os.path.join(location, f"{name}.py"), "rb", buffering=0
+                ) as file:
                     return file.read().decode()
             except OSError:
                 continue
@@ -159,9 +163,8 @@ class MigrationFolder(NamedTuple):
         try:
             module = import_module(f"{self.package}.{name}")
         except Exception as error:
-            raise BadMigrationError(
-                f'Migration "{self.app_label}.{name}" can\'t be imported: '
-                f"{error_line(error)}"
+            raise _bad(
+                f'Migration "{self.app_label}.{name}" can\'t be imported', error
             ) from error
         cls = getattr(module, "Migration", None)
         if not (isinstance(cls, type) and issubclass(cls, Migration)):
@@ -171,9 +174,9 @@ class MigrationFolder(NamedTuple):
         try:
             migration = WrittenMigration(self.app_label, name, cls)
         except Exception as error:
-            raise BadMigrationError(
-                f'Migration "{self.app_label}.{name}" can\'t be made an instance of: '
-                f"{error_line(error)}"
+            raise _bad(
+                f'Migration "{self.app_label}.{name}" can\'t be made an instance of',
+                error,
             ) from error
         if wrong := _unsound(migration):
             raise BadMigrationError(
@@ -229,11 +232,19 @@ def _find(app_config: AppConfig) -> tuple[str, tuple[str, ...]]:
         missing = getattr(error, "name", None) or "?"
         if isinstance(error, ModuleNotFoundError) and package.startswith(missing):
             return "", ()
-        raise BadMigrationError(
+        raise _bad(
             f'The migrations of the app "{app_config.label}" can\'t be found in '
-            f'"{package}": {error_line(error)}'
+            f'"{package}"',
+            error,
         ) from error
     return "", ()
+
+
+def _bad(what: str, error: Exception) -> BadMigrationError:
+    # Not imported at the top: mostly nothing is wrong.
+    from syzygy.messages import error_line
+
+    return BadMigrationError(f"{what}: {error_line(error)}")
 
 
 def _beside_models(app_config: AppConfig, package: str) -> str | None:
@@ -260,13 +271,17 @@ def _module_names(locations: Iterable[str]) -> set[str]:
     for location in locations:
         if os.path.isdir(location):
             for file in os.listdir(location):
-                name, dot, suffix = file.partition(".")
-                if name and dot + suffix in _SUFFIXES:
+                name, _, suffix = file.partition(".")
+                if suffix in _SUFFIXES and name and name[0] not in "_~":
                     names.add(name)
         else:
             modules = pkgutil.iter_modules([location])
-            names.update(module.name for module in modules if not module.ispkg)
-    return {name for name in names if name[0] not in "_~"}
+            names.update(
+                module.name
+                for module in modules
+                if not module.ispkg and module.name[0] not in "_~"
+            )
+    return names
 
 
 def mentions(source: str, word: str) -> bool:
@@ -279,32 +294,10 @@ def mentions_field(source: str, model: str, field: str) -> bool:
 
     That is so if their names are in it, or if the model may get its name there.
     """
+    if field not in source and "RenameModel" not in source:
+        return False  # The rule, and quickly told.
     is_near = mentions(source, field) or "RenameModel" in source
     return is_near and mentions(source.lower(), model)
-
-
-def shows_plain_field(source: str, model: str, field: str) -> bool:
-    """Whether the source of a migration says that a field is no primary key.
-
-    That is so where it defines the field of the model (a lower-case name) as
-    ``makemigrations`` writes that, renames nothing, and has no primary key but those
-    named "id", another name than the field's. Fields that are primary keys without
-    being told so in the migration are not thought of.
-    """
-    is_defined = mentions_field(source, model, field) and (
-        any(
-            (name.lower(), member) == (model, field)
-            for name, member in re.findall(_FIELD, source)
-        )
-        or any(
-            name.lower() == model and field in re.findall(_MEMBER, members)
-            for name, members in re.findall(_MODEL, source)
-        )
-    )
-    if not is_defined or "Rename" in source:
-        return False
-    others = source if field == "id" else re.sub(_AUTOMATIC_KEY, "", source)
-    return "primary_key" not in others
 
 
 def history_of(
@@ -361,17 +354,9 @@ def concerns_other_apps(migrations: Collection[AnyMigration]) -> bool:
     That is so for a model that is renamed, to which others may refer, and for a
     relation that is altered, whose target may have been renamed.
     """
-    return renames_models(migrations) or any(
-        isinstance(operation, AlterField) and operation.field.remote_field
-        for migration in migrations
-        for operation in with_parts(migration.operations)
-    )
-
-
-def renames_models(migrations: Iterable[AnyMigration]) -> bool:
-    """Whether one of these migrations renames a model."""
     return any(
         isinstance(operation, RenameModel)
+        or (isinstance(operation, AlterField) and operation.field.remote_field)
         for migration in migrations
         for operation in with_parts(migration.operations)
     )
@@ -381,5 +366,8 @@ def with_parts(operations: Iterable[Operation]) -> Iterator[Operation]:
     """The operations, and those that they wrap."""
     for operation in operations:
         yield operation
-        yield from with_parts(getattr(operation, "database_operations", None) or ())
-        yield from with_parts(getattr(operation, "state_operations", None) or ())
+        # Few have any.
+        if parts := getattr(operation, "database_operations", None):
+            yield from with_parts(parts)
+        if parts := getattr(operation, "state_operations", None):
+            yield from with_parts(parts)

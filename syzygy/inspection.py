@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
@@ -27,8 +26,6 @@ from syzygy.disk import (
     concerns_other_apps,
     mentions_field,
     migration_folder,
-    renames_models,
-    shows_plain_field,
     with_parts,
 )
 from syzygy.exceptions import AmbiguousStage
@@ -47,8 +44,8 @@ from syzygy.third_party import is_third_party
 
 # Operations on what earlier ones left of a model, which is more than its definition.
 _ON_OPTIONS = (AlterModelTable, AlterOrderWithRespectTo, AlterUniqueTogether)
-# What "makemigrations" begins a name with.
-_NUMBER = re.compile("[0-9]+")
+# Those of which the state before them tells too little.
+_CRUCIAL = (RemoveField, RenameModel)
 
 
 class Inspection:
@@ -69,8 +66,7 @@ class Inspection:
         self._migrations: dict[MigrationKey, WrittenMigration] = {}
         self._settled: list[AppConfig] = []
         self._renaming = False
-        # Fields that are no primary keys, by the source of what isn't imported.
-        self._plain: set[tuple[str, str, str]] = set()
+        self._newer_names: dict[str, set[str]] = {}
         for app_config in app_configs:
             if self._is_settled(app_config):
                 self._settled.append(app_config)
@@ -148,12 +144,15 @@ class Inspection:
 
     # What to import
 
-    def _newer(self, folder: MigrationFolder) -> list[str]:
+    def _newer(self, folder: MigrationFolder) -> Collection[str]:
         """What may come after the baseline, by the numbers in the names."""
-        last = self._configuration.baseline.get(folder.app_label)
+        label = folder.app_label
+        last = self._configuration.baseline.get(label)
         if last is None:
-            return list(folder.names)
-        return [name for name in folder.names if _may_be_newer(name, last)]
+            return folder.names
+        if label not in self._newer_names:
+            self._newer_names[label] = set(_maybe_newer(folder.names, last))
+        return self._newer_names[label]
 
     def _has_branches(self, folder: MigrationFolder) -> bool:
         """Whether something newer needs what the names alone can't place.
@@ -182,10 +181,8 @@ class Inspection:
 
         A module that doesn't have the names of a model and its field in its source
         can't define the field, unless it makes up names, or the model had another one;
-        then the field stays unknown. Of a field that goes it is only asked whether it
-        is the primary key, which the source mostly tells. What was renamed may have
-        been anything, and a model may have got another table, or any: then all is
-        imported.
+        then the field stays unknown. What was renamed may have been anything, and a
+        model may have got another table, or any: then all is imported.
         """
         operations = [
             operation
@@ -195,40 +192,31 @@ class Inspection:
         if any(isinstance(operation, _ON_OPTIONS) for operation in operations):
             self._load_all(folder, doubtful)
             return
-        altered, removed = (
-            {
-                (operation.model_name_lower, operation.name)
-                for operation in operations
-                if isinstance(operation, kind)
-            }
-            for kind in (AlterField, RemoveField)
-        )
+        wanted = {
+            (operation.model_name_lower, operation.name)
+            for operation in operations
+            if isinstance(operation, AlterField | RemoveField)
+        }
         for name in reversed(folder.names):
-            if not (altered or removed):
+            if not wanted:
                 return
             key = (folder.app_label, name)
             is_new = key not in self._migrations
             if is_new:
                 source = folder.source(name)
-                if source is not None:
-                    plain = {e for e in removed if shows_plain_field(source, *e)}
-                    self._plain |= {(folder.app_label, *each) for each in plain}
-                    removed -= plain
-                    if not any(
-                        mentions_field(source, *each) for each in altered | removed
-                    ):
-                        continue
+                if source is not None and not any(
+                    mentions_field(source, *each) for each in wanted
+                ):
+                    continue
                 self._load(folder, [name])
             migration = self._migrations.get(key)
             if migration is None:
                 return
-            if _hides(migration, altered | removed):
+            if _hides(migration, wanted):
                 self._load_all(folder, doubtful)
                 return
             if is_new:
-                defined = set(_defined_fields(migration))
-                altered -= defined
-                removed -= defined
+                wanted.difference_update(_defined_fields(migration))
 
     def _load_all(
         self, folder: MigrationFolder, doubtful: Collection[WrittenMigration]
@@ -252,7 +240,16 @@ class Inspection:
             if key in baseline or is_never_ambiguous(migration):
                 skip(migration, history)
                 continue
-            removes_unknown = self._removes_unknown(migration, history)
+            crucial = [
+                each
+                for each in with_parts(migration.operations)
+                if isinstance(each, _CRUCIAL)
+            ]
+            removes_unknown = any(
+                isinstance(each, RemoveField)
+                and self._is_unknown(migration.app_label, each, history)
+                for each in crucial
+            )
             try:
                 decision = decide(migration, history, policy)
             except AmbiguousStage as error:
@@ -264,52 +261,54 @@ class Inspection:
             if decision.uncertain or removes_unknown:
                 doubtful[key[0]].append(migration)
             # What refers to the model decides, wherever it is.
-            self._renaming = self._renaming or renames_models([migration])
+            if any(isinstance(each, RenameModel) for each in crucial):
+                self._renaming = True
         return doubtful
 
-    def _removes_unknown(self, migration: WrittenMigration, history: History) -> bool:
-        """Whether a field goes that may be the primary key, as far as is known."""
-        return any(
-            history.field((migration.app_label, each.model_name_lower), each.name)
-            is None
-            and (migration.app_label, each.model_name_lower, each.name)
-            not in self._plain
-            for each in with_parts(migration.operations)
-            if isinstance(each, RemoveField)
-        )
+    def _is_unknown(
+        self, app_label: str, operation: RemoveField, history: History
+    ) -> bool:
+        """Whether the field that goes may be the primary key, as far as is known."""
+        model = (app_label, operation.model_name_lower)
+        return history.field(model, operation.name) is None
 
     def _baseline(
         self, migrations: Mapping[MigrationKey, WrittenMigration], needs: Needs
     ) -> set[MigrationKey]:
         """What predates adoption: by the graph, or by name where that is incomplete."""
         by_graph = dict(self._configuration.baseline)
-        by_name = {
-            folder.app_label: by_graph.pop(folder.app_label)
+        newer = {
+            folder.app_label: self._newer(folder)
             for folder in self.folders
             if folder.app_label in by_graph and not self._is_complete(folder)
         }
-        baseline = baselined(by_graph, migrations, needs)
+        # The setting isn't empty, however little of it is imported.
+        baseline = {(app_label, by_graph.pop(app_label)) for app_label in newer}
+        baseline |= baselined(by_graph, migrations, needs)
         baseline.update(
             (app_label, name)
             for app_label, name in migrations
-            if app_label in by_name and not _may_be_newer(name, by_name[app_label])
+            if app_label in newer and name not in newer[app_label]
         )
-        # The setting isn't empty, however little of it is imported.
-        baseline.update(by_name.items())
         return baseline
 
 
-def _may_be_newer(name: str, last: str) -> bool:
-    """Whether a migration may come after another, told from their numbers alone."""
-    number, last_number = _number(name), _number(last)
-    if number is None or last_number is None:
-        return True
-    return number >= last_number and name != last
+def _maybe_newer(names: Iterable[str], last: str) -> list[str]:
+    """The migrations that may come after another, told from their numbers alone."""
+    last_number = _number(last)
+    if last_number is None:
+        return list(names)
+    return [
+        name
+        for name in names
+        if (number := _number(name)) is None or (number >= last_number and name != last)
+    ]
 
 
 def _number(name: str) -> int | None:
-    digits = _NUMBER.match(name)
-    return int(digits[0]) if digits else None
+    """What ``makemigrations`` begins a name with."""
+    digits, _, _ = name.partition("_")
+    return int(digits) if digits.isdecimal() else None
 
 
 def _defined_fields(migration: WrittenMigration) -> Iterator[tuple[str, str]]:

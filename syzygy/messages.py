@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from django.db import DEFAULT_DB_ALIAS
+from django.db.migrations import RunPython, RunSQL
+from django.db.migrations.operations.base import Operation
 
 from syzygy.constants import Stage
 
@@ -31,7 +33,11 @@ USE = (
 )
 
 
-class Commands(NamedTuple):
+# How much of a text an operation is described by.
+_SHOWN = 40
+
+
+class Commands:
     """Makes the commands that a message has: they end with the ``options``.
 
     ``stops`` are the migrations to go back to so that a given one is undone, and
@@ -39,9 +45,15 @@ class Commands(NamedTuple):
     tells, where squashed ones are in place of those that files name.
     """
 
-    options: str = ""
-    stops: Needs | None = None
-    undone: Needs = lambda _: ()
+    def __init__(
+        self,
+        options: str = "",
+        stops: Needs | None = None,
+        undone: Needs = lambda _: (),
+    ) -> None:
+        self.options = options
+        self.stops = stops
+        self.undone = undone
 
     def lines(self, arguments: Iterable[str]) -> str:
         """Those that call ``migrate`` with these arguments."""
@@ -91,6 +103,35 @@ def migrating(holder: str) -> str:
     """What to say while one waits for the process that has the lock, if it is known."""
     who = f": {holder}" if holder else ""
     return f"Another process is migrating this database{who}. Waiting for it to finish."
+
+
+def describe(operation: Operation) -> str:
+    """What Django would say that the operation does, and which code or SQL it runs."""
+    try:
+        return f"{operation.describe()}{_which(operation)}"
+    except Exception:  # noqa: BLE001 - a third party's code, for a message only
+        return type(operation).__name__
+
+
+def _which(operation: Operation) -> str:
+    """What tells an operation from others of which Django says the same."""
+    text = ""
+    if isinstance(operation, RunPython):
+        name = getattr(operation.code, "__name__", "")
+        text = name if name.isidentifier() else ""
+    elif isinstance(operation, RunSQL):
+        sql: object = operation.sql
+        while isinstance(sql, list | tuple) and sql:
+            sql = sql[0]
+        # Not imported at the top: few messages are about SQL.
+        from syzygy.hosting import one_line
+
+        text = one_line(" ".join(str(sql or "").split()))
+    # What has a description of its own says enough.
+    is_plain = type(operation).describe in (RunPython.describe, RunSQL.describe)
+    if not text or not is_plain:
+        return ""
+    return f" ({text[:_SHOWN]}{'...' * (len(text) > _SHOWN)})"
 
 
 def stage_remedy(

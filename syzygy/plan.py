@@ -15,18 +15,18 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.fields import FieldOperation
 
 from syzygy import conf, disk
+from syzygy.ambiguity import complain
 from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage
 from syzygy.graph import MigrationKey, baselined, dependencies, inverted, key_of
 from syzygy.history import History
+from syzygy.messages import describe
 from syzygy.requirements import operation_rules
 from syzygy.rules import Rule
 from syzygy.stages import (
     Decision,
     Policy,
     advance,
-    complain,
-    describe,
     halves_of,
     infer,
 )

@@ -10,12 +10,11 @@ import enum
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from django.db.migrations import RunPython, RunSQL
 from django.db.migrations.operations.base import Operation
 
-from syzygy import messages, rules
+from syzygy import rules
 from syzygy.constants import Stage
-from syzygy.exceptions import AmbiguousStage, InvalidStage
+from syzygy.exceptions import InvalidStage
 from syzygy.graph import AnyMigration, MigrationKey, key_of
 from syzygy.history import History
 from syzygy.requirements import (
@@ -45,7 +44,7 @@ class Source(enum.Enum):
     THIRD_PARTY = "MIGRATION_THIRD_PARTY_STAGES_FALLBACK"
 
 
-class Policy(NamedTuple):
+class Policy:
     """What the settings say about stages.
 
     ``override`` and ``fallback`` go by ``"app_label.migration_name"`` or
@@ -55,12 +54,22 @@ class Policy(NamedTuple):
     before.
     """
 
-    override: Mapping[str, Stage] = {}
-    fallback: Mapping[str, Stage] = {}
-    third_party_fallback: Stage | None = None
-    is_third_party: Callable[[str], bool] = lambda _: False
-    baseline: Collection[MigrationKey] = ()
-    faked: Collection[MigrationKey] = ()
+    def __init__(  # noqa: PLR0913 - each is a setting, or an option
+        self,
+        *,
+        override: Mapping[str, Stage] | None = None,
+        fallback: Mapping[str, Stage] | None = None,
+        third_party_fallback: Stage | None = None,
+        is_third_party: Callable[[str], bool] = lambda _: False,
+        baseline: Collection[MigrationKey] = (),
+        faked: Collection[MigrationKey] = (),
+    ) -> None:
+        self.override = override or {}
+        self.fallback = fallback or {}
+        self.third_party_fallback = third_party_fallback
+        self.is_third_party = is_third_party
+        self.baseline = baseline
+        self.faked = faked
 
     def overridden(self, migration: AnyMigration) -> Stage | None:
         """The stage that overrides whatever the migration says."""
@@ -106,6 +115,9 @@ class Decision(NamedTuple):
         """Why it is that stage, as a phrase for people."""
         if self.deciding is None:
             return self.note
+        # Not imported at the top: whoever only asks for the stage tells nobody.
+        from syzygy.messages import describe
+
         operation, rule = self.deciding
         return f"{describe(operation)}: {rule.why}"
 
@@ -118,8 +130,6 @@ Judgement: TypeAlias = list[tuple[Operation, Rule]]
 # Those of operations that need both stages by themselves, by their identity.
 AllHalves: TypeAlias = Mapping[int, "Halves"]
 
-# How much of a text an operation is described by.
-_SHOWN = 40
 # Rules that hold for what the running release can't see.
 _UNSEEN = (rules.UNSEEN, rules.UNSEEN_NEEDED, rules.CREATE_MODEL)
 
@@ -162,33 +172,15 @@ def decide(
         decision, own = None, in_plan
     if decision is not None:
         return decision
+    # Not imported at the top: few migrations are ambiguous.
+    from syzygy.ambiguity import ambiguous_stage, complain
+
     if fallback := policy.fallen_back(migration):
         return Decision(*fallback, note=complain(own, halves))
-    way = _way(own, halves)
-    is_code = way == messages.SPLIT and _is_assumed(own)
-    stage = Stage.POST_DEPLOY if is_code else Stage.PRE_DEPLOY
-    raise AmbiguousStage(
-        f'The stage of migration "{migration}" is ambiguous: {complain(own, halves)}.',
-        messages.stage_remedy(
-            migration,
-            policy.override,
-            policy.baseline,
-            way=way,
-            stage=stage,
-        ),
-        stage,
-    )
+    raise ambiguous_stage(migration, policy, own, halves)
 
 
-def _way(judgement: Judgement, halves: AllHalves) -> str:
-    """What to do about a migration that no stage suits."""
-    if not all(rule.stageable for _, rule in judgement):
-        return messages.KEEP
-    torn = _torn(judgement, halves)
-    return (torn and torn[1].remedy) or messages.SPLIT
-
-
-def _is_assumed(judgement: Judgement) -> bool:
+def is_assumed(judgement: Judgement) -> bool:
     """Whether nothing but code that nobody can judge has to run before the rollout."""
     early = [rule for _, rule in judgement if rule.required is Stage.PRE_DEPLOY]
     return bool(early) and all(map(is_opaque, early))
@@ -214,10 +206,11 @@ def skip(migration: AnyMigration, history: History) -> None:
 
 def _settle(migration: AnyMigration, policy: Policy) -> Decision | None:
     """What is decided without looking at the operations."""
-    if key_of(migration) in policy.faked:
+    key = key_of(migration)
+    if key in policy.faked:
         note = "the database has what it creates"
         return Decision(None, Source.FAKED, required=False, note=note)
-    if key_of(migration) in policy.baseline:
+    if key in policy.baseline:
         return Decision(None, Source.BASELINE, required=False)
     if stage := policy.overridden(migration):
         return Decision(stage, Source.OVERRIDE)
@@ -227,7 +220,9 @@ def _settle(migration: AnyMigration, policy: Policy) -> Decision | None:
 
 
 def _invalid(who: str, error: NotAStage) -> InvalidStage:
-    return InvalidStage(f"{who} declares a stage that is none: {error}", messages.USE)
+    from syzygy.messages import USE
+
+    return InvalidStage(f"{who} declares a stage that is none: {error}", USE)
 
 
 def _judge(
@@ -252,6 +247,8 @@ def _judge(
                     judged = _ask(operation, key[0], history, plan)
                 in_plan += [(operation, rule) for rule in judged]
         except NotAStage as raised:
+            from syzygy.messages import describe
+
             who = f'"{describe(operation)}" in migration "{migration}"'
             error = _invalid(who, raised)
         advance(operation, key[0], history, judged, key)
@@ -266,7 +263,7 @@ def halves_of(
     operation: Operation, app_label: str, history: History, judged: Collection[Rule]
 ) -> AllHalves:
     """Those of an operation, if its rules require both stages."""
-    if not _needs_both(judged):
+    if not needs_both(judged):
         return {}
     # Not imported at the top: there is hardly ever such an operation.
     from syzygy.halves import halve
@@ -346,75 +343,13 @@ def infer(judgement: Judgement) -> Decision | None:
         deciding=deciding,
         note="" if deciding else rules.STATE_ONLY.why,
         uncertain=uncertain,
-        assumed=_is_assumed(judgement),
+        assumed=pre is not None and is_assumed(judgement),
     )
 
 
-def complain(judgement: Judgement, halves: AllHalves) -> str:
-    """Why no stage suits all operations, as the rest of a sentence."""
-    for operation, rule in judgement:
-        if not rule.stageable:
-            return f'no stage is safe for "{describe(operation)}": {rule.why}'
-    torn = _torn(judgement, halves)
-    if torn:
-        judgement = [pair for pair in judgement if pair[0] is torn[0]]
-    (first, before), (second, after) = (
-        next(pair for pair in judgement if pair[1].required is stage)
-        for stage in (Stage.PRE_DEPLOY, Stage.POST_DEPLOY)
-    )
-    if torn:
-        return (
-            f'"{describe(first)}" has to run before the rollout as well as after it: '
-            f"{torn[1].before} before it ({before.why}), {torn[1].after} after it "
-            f"({after.why})"
-        )
-    return (
-        f'"{describe(first)}" has to run before the rollout ({before.why}), but '
-        f'"{describe(second)}" has to run after the rollout ({after.why})'
-    )
-
-
-def _torn(judgement: Judgement, halves: AllHalves) -> tuple[Operation, Halves] | None:
-    """The first operation that needs both stages by itself."""
-    for operation, _ in judgement:
-        if id(operation) in halves:
-            mine = [rule for other, rule in judgement if other is operation]
-            if _needs_both(mine):
-                return operation, halves[id(operation)]
-    return None
-
-
-def _needs_both(judged: Iterable[Rule]) -> bool:
+def needs_both(judged: Iterable[Rule]) -> bool:
+    """Whether among the rules are some that require each of the stages."""
     return {*Stage} <= {rule.required for rule in judged}
-
-
-def describe(operation: Operation) -> str:
-    """What Django would say that the operation does, and which code or SQL it runs."""
-    try:
-        return f"{operation.describe()}{_which(operation)}"
-    except Exception:  # noqa: BLE001 - a third party's code, for a message only
-        return type(operation).__name__
-
-
-def _which(operation: Operation) -> str:
-    """What tells an operation from others of which Django says the same."""
-    text = ""
-    if isinstance(operation, RunPython):
-        name = getattr(operation.code, "__name__", "")
-        text = name if name.isidentifier() else ""
-    elif isinstance(operation, RunSQL):
-        sql: object = operation.sql
-        while isinstance(sql, list | tuple) and sql:
-            sql = sql[0]
-        # Not imported at the top: few messages are about SQL.
-        from syzygy.hosting import one_line
-
-        text = one_line(" ".join(str(sql or "").split()))
-    # What has a description of its own says enough.
-    is_plain = type(operation).describe in (RunPython.describe, RunSQL.describe)
-    if not text or not is_plain:
-        return ""
-    return f" ({text[:_SHOWN]}{'...' * (len(text) > _SHOWN)})"
 
 
 def _lookup(setting: Mapping[str, Stage], migration: AnyMigration) -> Stage | None:

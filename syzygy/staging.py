@@ -123,7 +123,7 @@ def stage_plan(
     decisions: Mapping[MigrationKey, Decision | AmbiguousStage],
     needs: Needs,
     policy: Policy,
-    commands: messages.Commands = messages.Commands(),  # noqa: B008 - a tuple
+    commands: messages.Commands = messages.Commands(),  # noqa: B008 - it doesn't change
 ) -> list[Step]:
     """What becomes of each migration of a plan before the rollout, in its order.
 

@@ -20,7 +20,6 @@ from django.db import models
 from django.db.migrations import Migration, operations
 from django.db.migrations.exceptions import BadMigrationError
 from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.writer import MigrationWriter
 from django.test import override_settings
 from django.utils.functional import lazystr
 
@@ -31,7 +30,6 @@ from syzygy.disk import (
     import_ahead,
     migration_folder,
     replaced_by,
-    shows_plain_field,
     without_garbage_collection,
 )
 from syzygy.management.executor import loading
@@ -382,63 +380,11 @@ def test_a_source_in_an_unknown_encoding_is_not_known(install: Install) -> None:
         shadowed = Path(folder.locations[0], "more")
         shadowed.mkdir()
         (shadowed / "0001.py").write_text(MIGRATION)
-        folder = folder._replace(locations=(*folder.locations, str(shadowed)))
+        folder.locations = (*folder.locations, str(shadowed))
         assert folder.source("0001") == text
         Path(folder.locations[0], "0001.py").write_bytes(text.encode() + b"\xe4")
         assert folder.source("0001") is None
         assert folder.may_mention("0001", ["anything"])
-
-
-AUTOMATIC = ("id", models.BigAutoField(auto_created=True, primary_key=True))
-SLUG = models.SlugField()
-SLUG_KEY = models.SlugField(primary_key=True)
-
-
-def create_post(*fields: tuple[str, models.Field[Any, Any]]) -> operations.CreateModel:
-    return operations.CreateModel("Post", list(fields))
-
-
-@pytest.mark.parametrize(
-    ("operation", "expected"),
-    [
-        (create_post(AUTOMATIC, ("slug", SLUG)), True),
-        (create_post(("slug", SLUG_KEY)), False),
-        (create_post(("slug", SLUG), ("code", SLUG_KEY)), False),
-        (create_post(("code", SLUG)), False),
-        (operations.CreateModel("Tag", [("slug", SLUG)]), False),
-        (operations.AddField("post", "slug", SLUG), True),
-        (operations.AlterField("Post", "slug", SLUG), True),
-        (operations.AlterField("post", "slug", SLUG_KEY), False),
-        (operations.AddField("tag", "slug", SLUG), False),
-        (operations.AddField("post", "slug_text", SLUG), False),
-        (operations.RenameField("post", "code", "slug"), False),
-        (operations.RemoveField("post", "slug"), False),
-        (operations.AlterUniqueTogether("post", {("slug", "code")}), False),
-    ],
-    ids=str,
-)
-def test_what_the_source_of_a_migration_says_of_a_key(
-    operation: operations.base.Operation, expected: bool
-) -> None:
-    assert shows_plain_field(as_written(operation), "post", "slug") == expected
-
-
-def test_what_the_source_of_a_migration_does_not_say_of_a_key() -> None:
-    automatic = as_written(create_post(AUTOMATIC, ("slug", SLUG)))
-    assert not shows_plain_field(automatic, "post", "id")
-    plain = as_written(create_post(("id", SLUG)))
-    assert shows_plain_field(plain, "post", "id")
-    for renaming in (
-        operations.RenameField("post", "code", "slug"),
-        operations.RenameModel("Draft", "Post"),
-    ):
-        renamed = as_written(operations.AddField("post", "slug", SLUG), renaming)
-        assert not shows_plain_field(renamed, "post", "slug")
-
-
-def as_written(*made: operations.base.Operation) -> str:
-    written = migration("blog.0001", *made)
-    return MigrationWriter(written, include_header=False).as_string()
 
 
 # The history of a migration

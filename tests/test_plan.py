@@ -18,6 +18,7 @@ from django.test import override_settings
 from syzygy import Stage, plan
 from syzygy.exceptions import AmbiguousPlan, AmbiguousStage
 from syzygy.history import History
+from syzygy.messages import describe
 from syzygy.plan import (
     get_migration_stage,
     get_operation_stage,
@@ -26,7 +27,6 @@ from syzygy.plan import (
     must_post_deploy_migration,
     partition_operations,
 )
-from syzygy.stages import describe
 from syzygy.staging import Plan
 from tests.graph_helpers import (
     Opaque,

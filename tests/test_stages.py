@@ -36,16 +36,16 @@ from django.db.models import (
 )
 
 from syzygy import Stage, rules
+from syzygy.ambiguity import complain
 from syzygy.exceptions import AmbiguousStage
 from syzygy.history import History
+from syzygy.messages import describe
 from syzygy.stages import (
     Decision,
     Judgement,
     Policy,
     Source,
-    complain,
     decide,
-    describe,
     infer,
     skip,
 )

@@ -14,9 +14,10 @@ from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage
 from syzygy.graph import MigrationKey, key_of
 from syzygy.history import History, ModelKey
+from syzygy.messages import describe
 from syzygy.requirements import is_opaque
 from syzygy.rules import BACKFILL, Rule
-from syzygy.stages import Decision, describe
+from syzygy.stages import Decision
 
 
 class Problem(NamedTuple):

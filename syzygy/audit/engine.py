@@ -26,10 +26,10 @@ from syzygy.constants import Stage
 from syzygy.exceptions import AmbiguousStage, RuleError
 from syzygy.graph import MigrationKey, key_of
 from syzygy.history import History, ModelKey
-from syzygy.messages import error_line
+from syzygy.messages import describe, error_line
 from syzygy.requirements import is_opaque, makes_its_own, operation_effects
 from syzygy.rules import RUN_SQL, Rule
-from syzygy.stages import Decision, Source, describe, skip
+from syzygy.stages import Decision, Source, skip
 
 
 class Subject(NamedTuple):

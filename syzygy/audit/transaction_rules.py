@@ -10,7 +10,7 @@ from syzygy import rules
 from syzygy.audit.base import AuditedMigration, AuditedOperation, AuditRule, Problem
 from syzygy.audit.code_rules import DECLARE, is_code
 from syzygy.audit.findings import Severity
-from syzygy.stages import describe
+from syzygy.messages import describe
 
 # Django's, which needs psycopg to be imported.
 _CONCURRENT = {"AddIndexConcurrently", "RemoveIndexConcurrently"}

@@ -12,8 +12,9 @@ from syzygy.exceptions import AmbiguousStage
 from syzygy.generation.errors import Inconsistency
 from syzygy.generation.states import model_name
 from syzygy.history import History, ModelKey
+from syzygy.messages import describe
 from syzygy.requirements import operation_rules
-from syzygy.stages import Policy, decide, describe
+from syzygy.stages import Policy, decide
 
 Planned: TypeAlias = tuple[Migration, Stage]
 

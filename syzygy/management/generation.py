@@ -11,8 +11,7 @@ from django.core.management import CommandError, CommandParser
 from syzygy import conf
 from syzygy.checks import without_stages
 from syzygy.management.detector import StagedAutodetector
-from syzygy.management.mistakes import telling_mistakes
-from syzygy.management.stopping import StoppableMixin
+from syzygy.management.mixins import StoppableMixin
 
 if TYPE_CHECKING:
     from django.db.migrations import Migration
@@ -65,6 +64,7 @@ class MakeMigrationsMixin(StoppableMixin):
                 raise CommandError(str(error), returncode=REFUSED) from error
         from syzygy.disk import import_ahead
         from syzygy.generation.writer import writing_stages
+        from syzygy.management.mistakes import telling_mistakes
 
         self._is_deaf = options["interactive"] and not _has_terminal()
         if self._is_deaf:

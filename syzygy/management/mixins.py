@@ -9,7 +9,18 @@ from django.core.management import BaseCommand, CommandError, CommandParser
 
 from syzygy.checks import TAG, without_stages
 from syzygy.management.detector import StagedAutodetector
-from syzygy.management.mistakes import telling_mistakes
+
+
+class StoppableMixin(BaseCommand):
+    """Makes Ctrl+C one line, for commands that clean up after themselves."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Django's. Raises :class:`CommandError` if it is stopped by a signal."""
+        # Not imported at the top: checks load the command without running it.
+        from syzygy.management.reaching import stoppable
+
+        with stoppable():
+            return super().execute(*args, **options)
 
 
 class MigrateMixin(BaseCommand):
@@ -83,6 +94,7 @@ class MigrateMixin(BaseCommand):
         from syzygy.autodetector import unsplit
         from syzygy.management.coordination import coordinating
         from syzygy.management.executor import staging
+        from syzygy.management.mistakes import telling_mistakes
         from syzygy.management.planning import Planning
         from syzygy.management.report import StageReport
         from syzygy.progress import telling

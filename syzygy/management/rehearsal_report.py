@@ -13,7 +13,7 @@ from django.core.management.color import Style, no_style
 
 from syzygy.hosting import github_annotation
 from syzygy.locations import Location, locate
-from syzygy.messages import counted
+from syzygy.messages import counted, describe
 from syzygy.rehearsal.findings import (
     Action,
     Culprit,
@@ -24,7 +24,6 @@ from syzygy.rehearsal.findings import (
     Rehearsal,
     Severity,
 )
-from syzygy.stages import describe
 
 # Of the JSON document; a key that goes or changes its meaning raises it.
 VERSION = 1

@@ -54,7 +54,7 @@ class PlanStager:
         self._database = executor.connection.alias
         self._graph = executor.loader.graph
         self._applied = executor.loader.applied_migrations
-        self._policy = self._read_policy()._replace(faked=faked)
+        self._policy = self._read_policy(faked)
         self.before = self._find_applied() if plan else []
         self.decisions = self._decide() if plan else {}
 
@@ -90,10 +90,10 @@ class PlanStager:
         commands = messages.Commands(options, self._stops, self._undone)
         return stage_plan(self.plan, decisions, self.needs, self._policy, commands)
 
-    def _read_policy(self) -> Policy:
+    def _read_policy(self, faked: Collection[MigrationKey]) -> Policy:
         configuration = conf.read()
         return configuration.policy(
-            baselined(configuration.baseline, self._graph.nodes, self._parents)
+            baselined(configuration.baseline, self._graph.nodes, self._parents), faked
         )
 
     def _find_applied(self) -> list[Migration]:

@@ -18,6 +18,7 @@ from syzygy.graph import MigrationKey
 from syzygy.history import ModelKey
 from syzygy.management.executor import loading
 from syzygy.management.stager import PlanStager, check_squashed
+from syzygy.messages import describe
 from syzygy.rehearsal import schema
 from syzygy.rehearsal.attempts import explain
 from syzygy.rehearsal.blame import suspects
@@ -44,7 +45,6 @@ from syzygy.rehearsal.start import (
 )
 from syzygy.rehearsal.walk import Walk, state_after
 from syzygy.renaming import renaming_in_copies
-from syzygy.stages import describe
 from syzygy.staging import Plan, Step
 
 # Why there may be no rehearsal: each has a message of one line for people.

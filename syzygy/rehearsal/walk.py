@@ -23,6 +23,7 @@ from django.db.transaction import TransactionManagementError
 from syzygy.constraints import unique_together
 from syzygy.history import ModelKey
 from syzygy.interrupts import Terminated
+from syzygy.messages import describe
 from syzygy.rehearsal.attempts import explain, routed_to
 from syzygy.rehearsal.findings import (
     Action,
@@ -40,7 +41,6 @@ from syzygy.rehearsal.rows import Rows
 from syzygy.rehearsal.scope import is_opaque
 from syzygy.rehearsal.sequences import Sequences
 from syzygy.rehearsal.standins import SchemaError, StandIns
-from syzygy.stages import describe
 from syzygy.staging import Step
 
 

@@ -15,7 +15,7 @@ from django.utils.module_loading import import_string
 
 from syzygy.audit.formats import FORMATS
 from syzygy.management.mistakes import USER_ERRORS
-from syzygy.management.stopping import StoppableMixin
+from syzygy.management.mixins import StoppableMixin
 
 if TYPE_CHECKING:
     from syzygy.audit.findings import Audit

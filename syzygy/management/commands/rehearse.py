@@ -11,7 +11,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from syzygy.checks import without_stages
 from syzygy.management.mistakes import USER_ERRORS
-from syzygy.management.stopping import StoppableMixin
+from syzygy.management.mixins import StoppableMixin
 
 
 class Command(StoppableMixin):
