@@ -1,8 +1,9 @@
-"""Which fields a constraint is about."""
+"""Which fields a constraint is about, and what it keeps rows from."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from django.db.migrations.state import ModelState
 from django.db.models import CheckConstraint, F, Q, UniqueConstraint
 from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import OrderBy
@@ -16,6 +17,40 @@ def unique_together(options: Mapping[str, Any]) -> set[tuple[str, ...]]:
     around it; Django makes the usual shape of them in models alone.
     """
     return set(normalize_together(options.get("unique_together") or ()))
+
+
+def effects(model: ModelState, constraints: Iterable[Any] | None = None) -> set[Any]:
+    """What the rows of a model are kept from, in a form to compare."""
+    if constraints is None:
+        constraints = model.options.get("constraints", ())
+    found: set[Any] = {
+        frozenset([name])
+        for name, field in model.fields.items()
+        if getattr(field, "_unique", False) and not field.primary_key
+    }
+    found |= {frozenset(names) for names in unique_together(model.options)}
+    found |= {effect(each) for each in constraints}
+    return found
+
+
+def effect(constraint: Any) -> Any:
+    """What a constraint keeps rows from: those fields from being equal, or that."""
+    if type(constraint) is UniqueConstraint and not (
+        constraint.condition
+        or constraint.deferrable
+        or constraint.expressions
+        or constraint.nulls_distinct is not None
+    ):
+        return frozenset(constraint.fields)
+    return definition(constraint)
+
+
+def definition(constraint: Any) -> str:
+    """What an index or a constraint is, but for its name, in a form to compare."""
+    path, args, kwargs = constraint.deconstruct()
+    ignored = {"name", *getattr(constraint, "non_db_attrs", ())}
+    kwargs = {name: value for name, value in kwargs.items() if name not in ignored}
+    return repr((path, args, sorted(kwargs.items())))
 
 
 def constraint_fields(constraint: Any) -> set[str]:

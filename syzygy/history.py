@@ -8,7 +8,7 @@ out: walking 1,000 migrations takes milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from copy import deepcopy
 from typing import Any, TypeAlias
 
@@ -18,7 +18,7 @@ from django.db.migrations.utils import resolve_relation
 from django.db.models import NOT_PROVIDED, BaseConstraint, ForeignKey
 from django.db.models.options import normalize_together
 
-from syzygy.constraints import proves_not_null
+from syzygy.constraints import effect, proves_not_null, unique_together
 
 ModelKey: TypeAlias = tuple[str, str]
 # Which attributes a field has depends on its class, of which there is no end.
@@ -59,6 +59,17 @@ def _kept(field: AnyField, preserve_default: bool) -> AnyField:
     return field
 
 
+# Arguments of a field that have no say in which of its values are equal.
+_NO_MATTER = {"db_comment", "db_default", "db_index", "default", "null", "unique"}
+
+
+def _values(field: AnyField) -> Any:
+    """What tells which values of a field are equal, in a form to compare."""
+    _, path, args, kwargs = field.deconstruct()
+    ignored = _NO_MATTER.union(field.non_db_attrs)
+    return path, args, {name: kwargs[name] for name in kwargs if name not in ignored}
+
+
 class History(UnrenderedState):
     """The state before the next operation.
 
@@ -67,17 +78,21 @@ class History(UnrenderedState):
 
     While ``origin`` is set, the models and fields that operations create are remembered
     as coming from it; those whose origin is in ``unseen`` are unknown to the running
-    release.
+    release. While ``applying`` is set, it is remembered as what has lifted the
+    constraints that operations drop.
     """
 
     def __init__(self, is_swapped: Callable[[str, str], bool] = _never_swapped) -> None:
         super().__init__()
         self.is_swapped = is_swapped
         self.origin: Hashable = None
+        self.applying: Hashable = None
         self.unseen: Collection[Hashable] = ()
         self._origins: dict[tuple[str, ...], Hashable] = {}
         # Fields that the running release has otherwise, or doesn't have (None).
         self._released: dict[tuple[str, str, str], AnyField | None] = {}
+        # What lifted that which rows were kept from.
+        self._lifted: dict[tuple[ModelKey, Hashable], Hashable] = {}
         # Those of models that were created before the history starts.
         self._stray_fields: dict[tuple[str, str, str], AnyField] = {}
 
@@ -152,10 +167,18 @@ class History(UnrenderedState):
         constraints = model.options.get("constraints", ()) if model else ()
         return [each for each in constraints if proves_not_null(each, name)]
 
+    def was_in_force(self, key: ModelKey, what: Hashable) -> bool:
+        """Whether rows of the running release were kept from that until just now.
+
+        ``what`` is the :func:`effect <syzygy.constraints.effect>` of a constraint.
+        """
+        return self._lifted.get((key, what)) in self.unseen
+
     def forget_origins(self) -> None:
-        """Take all that exists for known to the running release."""
+        """Take all that exists for known to the running release, and no more."""
         self._origins.clear()
         self._released.clear()
+        self._lifted.clear()
 
     # How it moves on
 
@@ -175,9 +198,11 @@ class History(UnrenderedState):
         twin = History(self.is_swapped)
         twin.models = {key: model.clone() for key, model in self.models.items()}
         twin.origin, twin.unseen = self.origin, self.unseen
+        twin.applying = self.applying
         twin._origins = dict(self._origins)
         twin._stray_fields = dict(self._stray_fields)
         twin._released = dict(self._released)
+        twin._lifted = dict(self._lifted)
         return twin
 
     # What operations call; Django's own methods where these don't differ
@@ -227,14 +252,42 @@ class History(UnrenderedState):
         preserve_default: bool,
     ) -> None:
         """Replace the field, or that of a model that isn't known."""
+        key = (app_label, model_name)
+        before = self.field(key, name)
         if self.unseen:
-            before = self.field((app_label, model_name), name)
-            self._released.setdefault((app_label, model_name, name), before)
-        if (app_label, model_name) in self.models:
+            self._released.setdefault((*key, name), before)
+        if key in self.models:
             super().alter_field(app_label, model_name, name, field, preserve_default)
         else:
-            stray = _kept(field, preserve_default)
-            self._stray_fields[app_label, model_name, name] = stray
+            self._stray_fields[(*key, name)] = _kept(field, preserve_default)
+        if self._lifted and before is not None and _values(before) != _values(field):
+            self._forget_lifted(key, name)
+        if before is not None and before._unique and not field._unique:
+            self._lift(key, [frozenset([name])])
+
+    def alter_model_options(
+        self,
+        app_label: str,
+        model_name: str,
+        options: dict[str, Any],
+        option_keys: Iterable[str] | None = None,
+    ) -> None:
+        """Django's, remembering which sets of fields are unique no more."""
+        key = (app_label, model_name)
+        before = unique_together(self.models[key].options)
+        super().alter_model_options(app_label, model_name, options, option_keys)
+        gone = before - unique_together(self.models[key].options)
+        self._lift(key, map(frozenset, gone))
+
+    def remove_constraint(
+        self, app_label: str, model_name: str, constraint_name: str
+    ) -> None:
+        """Django's, remembering what rows are kept from no more."""
+        key = (app_label, model_name)
+        before = self.models[key].options.get("constraints", ())
+        super().remove_constraint(app_label, model_name, constraint_name)
+        gone = [each for each in before if each.name == constraint_name]
+        self._lift(key, map(effect, gone))
 
     def add_constraint(
         self, app_label: str, model_name: str, constraint: BaseConstraint
@@ -253,6 +306,7 @@ class History(UnrenderedState):
         :mod:`syzygy.renaming` does, takes time for every field as well.
         """
         key = (app_label, model_name)
+        self._forget_lifted(key, old_name)
         self._rename_origin((*key, old_name), (*key, new_name))
         if (*key, old_name) in self._released:
             self._released[*key, new_name] = self._released.pop((*key, old_name))
@@ -304,6 +358,7 @@ class History(UnrenderedState):
     def remove_field(self, app_label: str, model_name: str, name: str) -> None:
         """Django's, or forget a field of a model that isn't known."""
         self._origins.pop((app_label, model_name, name), None)
+        self._forget_lifted((app_label, model_name), name)
         if (app_label, model_name) in self.models:
             super().remove_field(app_label, model_name, name)
         else:
@@ -321,6 +376,16 @@ class History(UnrenderedState):
     def apps(self) -> StateApps:
         """Refuse to render."""
         raise RuntimeError("The migration history isn't rendered to model classes.")
+
+    def _lift(self, key: ModelKey, effects: Iterable[Hashable]) -> None:
+        if self.applying is not None:
+            self._lifted.update({(key, each): self.applying for each in effects})
+
+    def _forget_lifted(self, key: ModelKey, name: str) -> None:
+        """Forget what was about that field, or may have been."""
+        for model, what in [each for each in self._lifted if each[0] == key]:
+            if not isinstance(what, frozenset) or name in what:
+                del self._lifted[model, what]
 
     def _created(self, *key: str) -> None:
         if self.origin is not None:

@@ -33,6 +33,7 @@ from syzygy.alterations import (
 from syzygy.constants import Stage
 from syzygy.constraints import (
     constraint_fields,
+    effect,
     has_expression,
     plainly_compared_fields,
     refuses_null,
@@ -173,6 +174,8 @@ def _alter_unique_together(
     for names in after - before:
         if frozenset(names) in kept:
             yield rules.ADD_INDEX
+        elif history.was_in_force(key, frozenset(names)):
+            yield rules.REPLACE_CONSTRAINT
         else:
             unseen = _leaves_null(history, key, names)
             yield rules.UNSEEN if unseen else rules.ADD_UNIQUE_TOGETHER
@@ -279,6 +282,9 @@ def _alter_field(
 ) -> Judged:
     key = (app_label, operation.model_name_lower)
     altered = alteration_rules(history, key, operation.name, operation.field)
+    if history.was_in_force(key, frozenset([operation.name])):
+        replaced = {rules.ADD_UNIQUE: rules.REPLACE_CONSTRAINT}
+        altered = [replaced.get(rule, rule) for rule in altered]
     if history.is_unseen(*key, operation.name):
         # What the running release can't see may change, unless that keeps it from
         # inserting rows.
@@ -312,6 +318,8 @@ def _add_constraint(
 ) -> Rule:
     key = (app_label, operation.model_name_lower)
     constraint = operation.constraint
+    if history.was_in_force(key, effect(constraint)):
+        return rules.REPLACE_CONSTRAINT
     if isinstance(constraint, CheckConstraint):
         names = constraint_fields(constraint)
         harmless = (

@@ -199,7 +199,7 @@ def skip(migration: AnyMigration, history: History) -> None:
     What it creates is known to the running release.
     """
     history.unseen = ()
-    history.origin = None
+    history.origin = history.applying = None
     for operation in migration.operations:
         history.advance(operation, migration.app_label)
 
@@ -312,6 +312,7 @@ def advance(
     """
     is_new = any(rule.has_effect for rule in judged) and makes_its_own(operation)
     history.origin = origin if is_new else None
+    history.applying = origin
     history.advance(operation, app_label)
 
 

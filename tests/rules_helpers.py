@@ -58,7 +58,7 @@ def history(
     result = History(is_swapped) if is_swapped else History()
     for operation in before:
         operation.state_forwards(APP, result)
-    result.origin = NEW
+    result.origin = result.applying = NEW
     result.unseen = (NEW,)
     for operation in new:
         result.advance(operation, APP)

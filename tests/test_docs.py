@@ -247,6 +247,7 @@ def test_example_falls_under_the_rule(code: str, shop: ProjectState) -> None:
         history.advance(operation, APP)
     # The rest of the example is in the same plan.
     history.origin, history.unseen = APP, {APP}
+    history.applying = APP
     codes = []
     for operation in tried.operations:
         codes = [rule.code for rule in operation_rules(operation, APP, history)]

@@ -398,3 +398,93 @@ def test_a_constraint_that_does_not_tell_all(field: Any, constraint: Any) -> Non
     assert judged(operation, POST, new=[add("y", field)]) == {"add-constraint"}
     assert judged(operation, POST) == {"add-constraint"}
     assert judged(operation, new=[POST]) == {"unseen"}
+
+
+PAIR = UniqueConstraint(fields=["id", "x"], name="pair")
+PAIRED = model("Post", (), {"unique_together": {("id", "x")}}, x=IntegerField())
+UNPAIR = AlterUniqueTogether("post", set())
+SINGLE = post(x=IntegerField(unique=True))
+NOT_SINGLE = AlterField("post", "x", IntegerField())
+
+
+@pytest.mark.parametrize(
+    ("operation", "before", "new"),
+    [
+        (AddConstraint("post", PAIR), [PAIRED], [UNPAIR]),
+        (
+            AlterUniqueTogether("post", {("x", "id")}),
+            [POST, AddConstraint("post", PAIR)],
+            [RemoveConstraint("post", "pair")],
+        ),
+        (AddConstraint("post", UNIQUE), [SINGLE], [NOT_SINGLE]),
+        (
+            AlterField("post", "x", IntegerField(unique=True)),
+            [POST, AddConstraint("post", UNIQUE)],
+            [RemoveConstraint("post", "u")],
+        ),
+        # It has another name.
+        (
+            AddConstraint("post", CheckConstraint(condition=Q(x__gt=0), name="d")),
+            [POST, AddConstraint("post", CHECK)],
+            [RemoveConstraint("post", "c")],
+        ),
+        # What happens to the fields meanwhile leaves equal values equal.
+        (
+            AddConstraint("post", PAIR),
+            [PAIRED],
+            [
+                UNPAIR,
+                AlterField("post", "x", IntegerField(null=True, help_text="A number.")),
+                add("y", NULLABLE),
+                RemoveField("post", "y"),
+            ],
+        ),
+    ],
+    ids=["together", "to together", "field", "to field", "renamed", "altered"],
+)
+def test_what_comes_in_place_of_the_same_forbids_nothing_new(
+    operation: Operation, before: list[Operation], new: list[Operation]
+) -> None:
+    assert judged(operation, *before, new=new) == {"replace-constraint"}
+
+
+@pytest.mark.parametrize(
+    ("constraint", "before", "new"),
+    [
+        # It was dropped by what is deployed.
+        (PAIR, [PAIRED, UNPAIR], []),
+        (UNIQUE, [PAIRED], [UNPAIR]),
+        (
+            UniqueConstraint(fields=["id", "x"], name="pair", nulls_distinct=False),
+            [PAIRED],
+            [UNPAIR],
+        ),
+        (
+            CheckConstraint(condition=Q(x__gt=1), name="c"),
+            [POST, AddConstraint("post", CHECK)],
+            [RemoveConstraint("post", "c")],
+        ),
+        # Values that weren't equal may be, and a field of that name may be another.
+        (PAIR, [PAIRED], [UNPAIR, AlterField("post", "x", FloatField())]),
+        (PAIR, [PAIRED], [UNPAIR, REMOVE, add("x", IntegerField(default=0))]),
+        (
+            PAIR,
+            [PAIRED, add("y", IntegerField())],
+            [UNPAIR, RenameField("post", "x", "z"), RenameField("post", "y", "x")],
+        ),
+        (
+            CheckConstraint(condition=Q(x__gt=0), name="d"),
+            [POST, AddConstraint("post", CHECK)],
+            [
+                RemoveConstraint("post", "c"),
+                REMOVE,
+                add("x", IntegerField(default=0)),
+            ],
+        ),
+    ],
+)
+def test_what_comes_in_place_of_something_else_may_forbid_more(
+    constraint: BaseConstraint, before: list[Operation], new: list[Operation]
+) -> None:
+    operation = AddConstraint("post", constraint)
+    assert judged(operation, *before, new=new) <= {"add-constraint", "unseen"}

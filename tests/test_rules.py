@@ -75,6 +75,7 @@ EXPECTED = {
     "rename-index": "(pre)",
     "add-constraint": "post",
     "remove-constraint": "pre",
+    "replace-constraint": "(pre)",
     "validate-constraint": "(post)",
     "add-unique-together": "post",
     "remove-unique-together": "pre",

@@ -452,6 +452,34 @@ def test_each_migration_is_judged_by_the_state_before_it() -> None:
     assert [each.stage for each in found] == [PRE, POST, None]
 
 
+# --- What comes in place of the same
+
+TOGETHER = AlterUniqueTogether("post", {("x", "y")})
+NOT_TOGETHER = AlterUniqueTogether("post", set())
+PAIR = AddConstraint("post", UniqueConstraint(fields=["x", "y"], name="pair"))
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_a_constraint_in_place_of_unique_together_waits_for_nothing(
+    planned: bool,
+) -> None:
+    """As Django writes it: first it drops the set."""
+    replaced = migration("0002", NOT_TOGETHER, PAIR)
+    [found] = decide_all(replaced, before=[*BEFORE, TOGETHER], planned=planned)
+    assert found.stage is PRE
+    assert found.deciding == (NOT_TOGETHER, rules.REMOVE_UNIQUE_TOGETHER)
+
+
+def test_what_an_earlier_release_dropped_is_not_in_force() -> None:
+    found = decide_all(
+        migration("0002", NOT_TOGETHER),
+        migration("0003", PAIR),
+        before=[*BEFORE, TOGETHER],
+        planned=False,
+    )
+    assert [each.stage for each in found] == [PRE, POST]
+
+
 # --- What the same plan creates
 
 TAG = CreateModel("Tag", [("x", CharField(max_length=50))])

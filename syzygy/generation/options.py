@@ -13,6 +13,9 @@ from django.db.models import Index, UniqueConstraint
 
 from syzygy.constraints import (
     constraint_fields,
+    definition,
+    effect,
+    effects,
     plainly_compared_fields,
     unique_together,
 )
@@ -72,32 +75,6 @@ def merge(old: ModelState, new: ModelState, renamed: Mapping[str, str]) -> Merge
     )
 
 
-def effects(model: ModelState, constraints: Iterable[Any] | None = None) -> set[Any]:
-    """What the rows of a model are kept from, in a form to compare."""
-    if constraints is None:
-        constraints = model.options.get("constraints", ())
-    found: set[Any] = {
-        frozenset([name])
-        for name, field in model.fields.items()
-        if getattr(field, "_unique", False) and not field.primary_key
-    }
-    found |= {frozenset(names) for names in unique_together(model.options)}
-    found |= {effect(each) for each in constraints}
-    return found
-
-
-def effect(constraint: Any) -> Any:
-    """What a constraint keeps rows from: those fields from being equal, or that."""
-    if type(constraint) is UniqueConstraint and not (
-        constraint.condition
-        or constraint.deferrable
-        or constraint.expressions
-        or constraint.nulls_distinct is not None
-    ):
-        return frozenset(constraint.fields)
-    return _definition(constraint)
-
-
 def unique_sets(model: ModelState) -> set[frozenset[str]]:
     """The sets of fields of which no two rows may have the same values.
 
@@ -126,13 +103,6 @@ def covered_fields(model: ModelState) -> set[str]:
     }
 
 
-def _definition(constraint: Any) -> str:
-    path, args, kwargs = constraint.deconstruct()
-    ignored = {"name", *getattr(constraint, "non_db_attrs", ())}
-    kwargs = {name: value for name, value in kwargs.items() if name not in ignored}
-    return repr((path, args, sorted(kwargs.items())))
-
-
 def has_renamed(model: ModelState, item: Any, renamed: Names) -> bool:
     """Whether a model has that index or constraint, but for the names of its fields."""
     known = (*model.options.get("indexes", ()), *model.options.get("constraints", ()))
@@ -147,7 +117,7 @@ def _constraints(
     kept = []
     for each in new.options.get("constraints", ()):
         same = by_name.get(each.name)
-        if same is not None and _definition(same) == _definition(each):
+        if same is not None and definition(same) == definition(each):
             kept.append(each)
         elif same is None and effect(each) in before:
             kept.append(each)
@@ -164,7 +134,7 @@ def _indexes(old: ModelState, new: ModelState, renamed: Names) -> list[Any]:
     """All of both; where two have one name or differ in nothing else, the new one."""
     indexes = list(new.options.get("indexes", ()))
     names = {each.name for each in indexes}
-    definitions = {_definition(each) for each in indexes}
+    definitions = {definition(each) for each in indexes}
     fields = old.fields.keys() | new.fields.keys()
     for each in old.options.get("indexes", ()):
         index = _renamed(each, renamed, new.options.get("indexes", ()))
@@ -172,7 +142,7 @@ def _indexes(old: ModelState, new: ModelState, renamed: Names) -> list[Any]:
         mentioned |= constraint_fields(index) if index.expressions else set()
         if (
             index.name not in names
-            and _definition(index) not in definitions
+            and definition(index) not in definitions
             and mentioned <= fields
         ):
             indexes.append(index)

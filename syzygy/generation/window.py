@@ -20,12 +20,12 @@ from syzygy.alterations import (
     is_per_row,
     is_unique,
 )
+from syzygy.constraints import effects
 from syzygy.generation.defaults import Kind, Source, source
 from syzygy.generation.fields import NoType, added, released, removed, weaker
 from syzygy.generation.options import (
     Merged,
     covered_fields,
-    effects,
     merge,
     unique_sets,
 )

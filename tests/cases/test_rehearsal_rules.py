@@ -284,6 +284,23 @@ CASES = [
         [AlterUniqueTogether("post", set())],
         post=Seen("new", "Post"),
     ),
+    Case(
+        "replace-constraint",
+        [NUMBERED, AlterUniqueTogether("post", {("number", "title")})],
+        [
+            AlterUniqueTogether("post", set()),
+            AddConstraint("post", unique(fields=["number", "title"])),
+        ],
+    ),
+    Case(
+        "replace-constraint",
+        [NUMBERED, AddConstraint("post", positive())],
+        [
+            RemoveConstraint("post", "positive"),
+            AddConstraint("post", positive("above_zero")),
+        ],
+        name="check",
+    ),
     # Code and SQL
     Case("run-sql", [POST], [RunSQL("UPDATE blog_post SET title = upper(title)", "")]),
     Case(

@@ -53,7 +53,8 @@ def stage_of(migration: Migration, history: History) -> str:
 
 def rules_of(migration: Migration, history: History) -> str:
     key = migration.app_label, migration.name
-    history.origin, history.unseen = key, (key,)
+    history.origin = history.applying = key
+    history.unseen = (key,)
     codes = {}
     for operation in migration.operations:
         for rule in operation_rules(operation, migration.app_label, history):
