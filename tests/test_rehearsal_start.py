@@ -476,6 +476,37 @@ class TestPresent:
         self.edit(blog, "class Mig", '"""Doc."""\n\n\nclass Mig', "0003_more")
         assert self.since(blog) == [*self.ALL]
 
+    def test_old_code_that_is_tidied_up(self, blog: Project) -> None:
+        """What it does has been done everywhere, if the settings say so."""
+        blog.migrations("blog", {"0004_fill": source("m.RunPython(run)")})
+        code = "def run(apps, schema_editor):\n    assert apps\n\n\nclass Migration"
+        self.edit(blog, "class Migration", code, "0004_fill")
+        commit_all(blog.path)
+        self.edit(blog, "    assert apps", "    assert schema_editor", "0004_fill")
+
+        said = error(lambda: self.since(blog))
+        assert said.startswith('Migration "blog.0004_fill" was edited since "HEAD"')
+        assert said.endswith(
+            " Nothing but code has changed: if they are all deployed everywhere, say "
+            'so in the setting "MIGRATION_STAGES_BASELINE", with the line that "python '
+            'manage.py check_migrations --write-baseline" prints.'
+        )
+        covered: dict[str, Any] = {"MIGRATION_STAGES_BASELINE": {"blog": "0004_fill"}}
+        assert self.since(blog, **covered) == [*self.ALL, "blog.0004_fill"]
+        too_old: dict[str, Any] = {"MIGRATION_STAGES_BASELINE": {"blog": "0003_more"}}
+        assert error(lambda: self.since(blog, **too_old)) == said
+        # Another operation is one that no database has.
+        self.edit(blog, "null=True", "null=False")
+        said = error(lambda: self.since(blog, **covered))
+        assert said == (
+            'Migration "blog.0002_slug" was edited since "HEAD", where it may be '
+            "deployed: restore what it did and write another migration, or merge if it "
+            "was edited there."
+        )
+        self.edit(blog, "m.RunPython(run)", "m.RunPython(run, run)", "0004_fill")
+        said = error(lambda: self.since(blog, **covered))
+        assert said.startswith('Migrations "blog.0002_slug", "blog.0004_fill" were ')
+
     # Moved
 
     def test_a_folder_that_moved(self, blog: Project) -> None:
@@ -580,6 +611,26 @@ class TestSame:
         other = MODULE.replace(old, new)
         assert other != MODULE
         assert not is_same_migration(MODULE.encode(), other.encode())
+
+    @pytest.mark.parametrize(
+        ("old", "new", "is_same"),
+        [
+            ("CharField(validators=[run])", "CharField()", True),
+            ("CharField()", 'models.CharField(verbose_name="C")', False),
+            ("models.ImageField(upload_to=run)", "models.ImageField()", True),
+            ('ForeignKey("D", related_name="+")', 'ForeignKey("D")', True),
+            ("CharField(max_length=9)", "CharField()", False),
+            ('CharField(db_column="d")', "CharField()", False),
+            ("helper(validators=[])", "helper()", False),
+            ("helper()(validators=[])", "helper()()", False),
+        ],
+    )
+    def test_arguments_that_no_database_hears_of(
+        self, old: str, new: str, is_same: bool
+    ) -> None:
+        texts = [MODULE.replace('"c", 1', f'"c", {field}') for field in (old, new)]
+        before, after = (text.encode() for text in texts)
+        assert is_same_migration(before, after) is is_same
 
     @pytest.mark.parametrize(
         "text",

@@ -9,20 +9,40 @@ from syzygy.graph import MigrationKey
 
 # They say where a migration stands and when it runs, not what it does.
 _PLACEMENT = {"dependencies", "initial", "replaces", "run_before", "stage"}
+# Arguments of fields of which a database never hears. Those who tidy up old migrations
+# take them out, so that nothing needs the functions any more that they name.
+_OF_NO_COLUMN = {
+    "blank",
+    "choices",
+    "editable",
+    "error_messages",
+    "help_text",
+    "limit_choices_to",
+    "related_name",
+    "related_query_name",
+    "storage",
+    "upload_to",
+    "validators",
+    "verbose_name",
+}
 
 
-def is_same_migration(old: bytes, new: bytes | None) -> bool:
+def is_same_migration(
+    old: bytes, new: bytes | None, *, but_for_code: bool = False
+) -> bool:
     """Whether both do the same, as far as that can be told without running them.
 
     Formatting, comments, docstrings, annotations, the order of imports and what isn't
-    used of them make no difference, nor does a migration's place among the others.
-    ``None`` is no text at all.
+    used of them make no difference, nor do arguments of fields that the database never
+    hears of, nor a migration's place among the others. ``but_for_code`` leaves out what
+    stands beside the class: functions and values that operations name. ``None`` is no
+    text at all.
     """
     if old == new:
         return True
     if new is None:
         return False
-    trees = [_meaning(text) for text in (old, new)]
+    trees = [_meaning(text, but_for_code) for text in (old, new)]
     return trees[0] is not None and trees[0] == trees[1]
 
 
@@ -54,7 +74,7 @@ def _parse(text: bytes) -> ast.Module | None:
         return None
 
 
-def _meaning(text: bytes) -> tuple[str, frozenset[str]] | None:
+def _meaning(text: bytes, but_for_code: bool) -> tuple[str, frozenset[str]] | None:
     """The module without what makes no difference, and what it imports and uses."""
     tree = _parse(text)
     if tree is None:
@@ -62,7 +82,11 @@ def _meaning(text: bytes) -> tuple[str, frozenset[str]] | None:
     try:
         body = _Essence().visit(tree)
         imports = [n for n in body.body if isinstance(n, ast.Import | ast.ImportFrom)]
-        body.body = [node for node in body.body if node not in imports]
+        body.body = [
+            node
+            for node in body.body
+            if node not in imports and not (but_for_code and not _is_migration(node))
+        ]
         used = {n.id for n in ast.walk(body) if isinstance(n, ast.Name)}
         return ast.dump(body), frozenset(
             name for node in imports for name in _imported(node, used)
@@ -92,6 +116,16 @@ def _assigned(node: ast.stmt) -> list[str]:
     elif isinstance(node, ast.AnnAssign):
         targets = [node.target]
     return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def _is_migration(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ClassDef) and node.name == "Migration"
+
+
+def _makes_field(node: ast.Call) -> bool:
+    """Whether what is called is named as the classes of fields are."""
+    name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+    return name.endswith(("Field", "ForeignKey"))
 
 
 def _is_placement(node: ast.stmt) -> bool:
@@ -128,6 +162,7 @@ class _Essence(ast.NodeTransformer):
         return self.generic_visit(bare)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        # It matters to squashing alone.
-        node.keywords = [k for k in node.keywords if k.arg != "elidable"]
+        # The first matters to squashing alone.
+        ignored = {"elidable"} | (_OF_NO_COLUMN if _makes_field(node) else set())
+        node.keywords = [k for k in node.keywords if k.arg not in ignored]
         return self.generic_visit(node)

@@ -18,10 +18,12 @@ from django.db.migrations.graph import MigrationGraph
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
+from syzygy import conf
 from syzygy.disk import MigrationFolder, migration_folder
 from syzygy.git import Blob, Repository
-from syzygy.graph import MigrationKey
+from syzygy.graph import MigrationKey, baselined
 from syzygy.rehearsal.sources import is_same_migration, replaced_in
+from syzygy.stages import Source
 from syzygy.third_party import is_third_party
 
 
@@ -287,15 +289,14 @@ def _refuse_changed(
     differing = repository.differing({path: blobs[path] for path in common})
     old = repository.contents(blobs[path] for path in differing)
     edited = [
-        common[path]
+        path
         for path in differing
         if not is_same_migration(old[blobs[path]], _here(repository, path))
     ]
     if edited:
-        raise StartError(
-            f'{_named(edited)} edited since "{ref}", where it may be deployed: restore '
-            "what it did and write another migration, or merge if it was edited there."
-        )
+        texts = {common[path]: old[blobs[path]] for path in edited}
+        here = {common[path]: _here(repository, path) for path in edited}
+        _refuse_edited(texts, here, ref)
     gone = {
         app.key(name)
         for app in own
@@ -317,6 +318,49 @@ def _refuse_changed(
             f"did: if it was renamed, have it say replaces = [{old_key!r}], for it is "
             "known by its old name where it is deployed; if not, merge or rebase first."
         )
+
+
+def _refuse_edited(
+    old: Mapping[MigrationKey, bytes],
+    new: Mapping[MigrationKey, bytes | None],
+    ref: str,
+) -> None:
+    """Raise an error for migrations that do something else than they did.
+
+    The code of those that a baseline covers has run everywhere, and may be tidied up.
+    """
+    code_alone = {
+        key for key in old if is_same_migration(old[key], new[key], but_for_code=True)
+    }
+    excused = code_alone & _history() if code_alone else set()
+    edited = [key for key in old if key not in excused]
+    if not edited:
+        return
+    way_out = ""
+    if code_alone.issuperset(edited):
+        way_out = (
+            " Nothing but code has changed: if they are all deployed everywhere, say "
+            f'so in the setting "{Source.BASELINE.value}", with the line that "python '
+            'manage.py check_migrations --write-baseline" prints.'
+        )
+    raise StartError(
+        f'{_named(edited)} edited since "{ref}", where it may be deployed: restore '
+        "what it did and write another migration, or merge if it was edited there."
+        f"{way_out}"
+    )
+
+
+def _history() -> set[MigrationKey]:
+    """What the baseline of the settings covers."""
+    baseline = conf.read().baseline
+    if not baseline:
+        return set()
+    graph = MigrationLoader(None, replace_migrations=False).graph
+
+    def needs(key: MigrationKey) -> list[MigrationKey]:
+        return [node.key for node in graph.node_map[key].parents]
+
+    return baselined(baseline, graph.nodes, needs)
 
 
 def _renamed(
