@@ -70,6 +70,13 @@ def _values(field: AnyField) -> Any:
     return path, args, {name: kwargs[name] for name in kwargs if name not in ignored}
 
 
+def _forbids(lifted: Hashable, what: Hashable) -> bool:
+    """Whether the one effect of constraints is the other one, or implies it."""
+    if isinstance(lifted, frozenset) and isinstance(what, frozenset):
+        return lifted <= what
+    return lifted == what
+
+
 class History(UnrenderedState):
     """The state before the next operation.
 
@@ -170,9 +177,13 @@ class History(UnrenderedState):
     def was_in_force(self, key: ModelKey, what: Hashable) -> bool:
         """Whether rows of the running release were kept from that until just now.
 
-        ``what`` is the :func:`effect <syzygy.constraints.effect>` of a constraint.
+        ``what`` is the :func:`effect <syzygy.constraints.effect>` of a constraint. Rows
+        that differ in some fields differ in more fields, too.
         """
-        return self._lifted.get((key, what)) in self.unseen
+        return any(
+            model == key and lifter in self.unseen and _forbids(lifted, what)
+            for (model, lifted), lifter in self._lifted.items()
+        )
 
     def forget_origins(self) -> None:
         """Take all that exists for known to the running release, and no more."""

@@ -357,7 +357,7 @@ REMOVE_CONSTRAINT = _pre(
     "remove-constraint", "the new release may write what it forbids"
 )
 REPLACE_CONSTRAINT = _either(
-    "replace-constraint", "it forbids what another one has forbidden until now", PRE
+    "replace-constraint", "it forbids nothing that another one hasn't until now", PRE
 )
 VALIDATE_CONSTRAINT = _either(
     "validate-constraint", "both releases respect the constraint already", POST

@@ -23,6 +23,7 @@ from django.db.migrations import (
     AlterField,
     AlterUniqueTogether,
     CreateModel,
+    RemoveConstraint,
     RemoveField,
 )
 from django.db.migrations.operations.base import Operation
@@ -223,6 +224,22 @@ def test_a_default_that_varies() -> None:
     functions = pytest.importorskip("django.contrib.postgres.functions")
     new = add(models.UUIDField(db_default=functions.RandomUUID()))
     assert told(new, "postgresql") == {REWRITE}
+
+
+def test_what_comes_in_place_of_the_same_is_another_index() -> None:
+    before = [model("Post", number=models.IntegerField(unique=True), title=text(20))]
+    plain = alter("number", models.IntegerField())
+    pair = models.UniqueConstraint(fields=["number", "title"], name="pair")
+    together = AlterUniqueTogether("post", {("number", "title")})
+    for change in (together, AddConstraint("post", pair)):
+        assert INDEX in codes(audited(before, step(plain, change)))
+    constrained = [
+        model("Post", number=models.IntegerField()),
+        AddConstraint("post", models.UniqueConstraint(fields=["number"], name="one")),
+    ]
+    unique = alter("number", models.IntegerField(unique=True))
+    replaced = step(RemoveConstraint("post", "one"), unique)
+    assert INDEX in codes(audited(constrained, replaced))
 
 
 def test_what_the_plan_creates_is_free() -> None:

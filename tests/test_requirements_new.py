@@ -422,6 +422,9 @@ NOT_SINGLE = AlterField("post", "x", IntegerField())
             [POST, AddConstraint("post", UNIQUE)],
             [RemoveConstraint("post", "u")],
         ),
+        # What differs in one field differs in two.
+        (AlterUniqueTogether("post", {("id", "x")}), [SINGLE], [NOT_SINGLE]),
+        (AddConstraint("post", PAIR), [SINGLE], [NOT_SINGLE]),
         # It has another name.
         (
             AddConstraint("post", CheckConstraint(condition=Q(x__gt=0), name="d")),
@@ -440,7 +443,16 @@ NOT_SINGLE = AlterField("post", "x", IntegerField())
             ],
         ),
     ],
-    ids=["together", "to together", "field", "to field", "renamed", "altered"],
+    ids=[
+        "together",
+        "to together",
+        "field",
+        "to field",
+        "field to together",
+        "field to two",
+        "renamed",
+        "altered",
+    ],
 )
 def test_what_comes_in_place_of_the_same_forbids_nothing_new(
     operation: Operation, before: list[Operation], new: list[Operation]

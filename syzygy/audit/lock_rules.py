@@ -332,5 +332,7 @@ def _builds_index(operation: AuditedOperation) -> bool:
         field: AnyField = change.field
         return not field.many_to_many and bool(field.db_index or is_unique(field))
     if isinstance(change, AlterUniqueTogether):
-        return rules.ADD_UNIQUE_TOGETHER in operation.effects
-    return bool({rules.ADD_UNIQUE, rules.ADD_DB_INDEX} & {*operation.effects})
+        building = {rules.ADD_UNIQUE_TOGETHER, rules.REPLACE_CONSTRAINT}
+    else:
+        building = {rules.ADD_UNIQUE, rules.REPLACE_CONSTRAINT, rules.ADD_DB_INDEX}
+    return bool(building & {*operation.effects})

@@ -295,6 +295,19 @@ def test_what_nothing_fills_before_it_becomes_not_null(project: Project) -> None
     assert failure.culprit.operation is tightened.operations[0]
 
 
+def test_what_was_unique_is_so_only_together_with_others(project: Project) -> None:
+    numbered = model("Post", number=models.IntegerField(unique=True), title=text())
+    deployed = Deployed(
+        (
+            AlterField("post", "number", models.IntegerField()),
+            AlterUniqueTogether("post", {("number", "title")}),
+        )
+    )
+    vendor = VENDORS[UNDER_TEST]
+    assert breaking(audited([numbered], deployed.attributes, vendor=vendor)) == set()
+    assert not of(rehearsed(project, [numbered], deployed), BREAKS)
+
+
 @pytest.mark.skipif(UNDER_TEST != "postgresql", reason="It is about PostgreSQL.")
 @pytest.mark.parametrize("atomic", [True, False])
 def test_what_takes_no_transaction(atomic: bool, project: Project) -> None:
