@@ -242,6 +242,27 @@ def test_what_comes_in_place_of_the_same_is_another_index() -> None:
     assert INDEX in codes(audited(constrained, replaced))
 
 
+@pytest.mark.parametrize("stage", [Stage.PRE_DEPLOY, Stage.POST_DEPLOY])
+def test_what_is_built_in_place_of_the_same_is_built_in_that_stage(
+    stage: Stage,
+) -> None:
+    """In another one nothing would be in force for a while."""
+    pair = {("number", "title")}
+    fields = {"number": models.IntegerField(), "title": text(20)}
+    before = [model("Post", (), {"unique_together": pair}, **fields)]
+    constraint = models.UniqueConstraint(fields=["number", "title"], name="pair")
+    drop, add = AlterUniqueTogether("post", set()), AddConstraint("post", constraint)
+    other = stage.inverted
+    # One in place of the other, and one beside the other.
+    for operations in ([drop, add], [add]):
+        found = audited(before, step(*operations, stage=stage))
+        [remedy] = [each.remedy for each in found if each.code == INDEX]
+        assert remedy.count(f"stage = Stage.{stage.name}") == 2
+        assert f"Stage.{other.name}" not in remedy
+    [new] = audited([model("Post", **fields)], step(add, stage=Stage.POST_DEPLOY))
+    assert new.remedy.count("stage = Stage.POST_DEPLOY") == 2
+
+
 def test_what_the_plan_creates_is_free() -> None:
     for _, _, _, operation in FACTS:
         found = audited([], step(*BEFORE), step(operation))

@@ -23,9 +23,11 @@ from django.db.models import (
     TextField,
 )
 
+from syzygy import rules
 from syzygy.alterations import column_name, is_a, on_delete_action
 from syzygy.audit import remedies
 from syzygy.audit.base import AuditedOperation
+from syzygy.audit.lasting import is_lasting
 from syzygy.constants import Stage
 from syzygy.constraints import unique_together
 from syzygy.history import AnyField, History, ModelKey
@@ -144,7 +146,7 @@ def unique_field(
     return _NEXT.join(
         [
             *_first(operation, change, loose, "unique=False"),
-            *_built(table, [index], _altered(change), dropped),
+            *_built(operation, table, [index], _altered(change), dropped),
         ]
     )
 
@@ -173,7 +175,7 @@ def together(
     indexes = [_Unique(_name(table, each, "uniq"), _list(each)) for each in columns]
     kept = AlterUniqueTogether(change.name, before & after)
     first = [remedies.code(kept)] if before - after else []
-    return _NEXT.join([*first, *_built(table, indexes, change)])
+    return _NEXT.join([*first, *_built(operation, table, indexes, change)])
 
 
 def unique_constraint(
@@ -182,7 +184,8 @@ def unique_constraint(
     """The code that builds the index of a constraint, and makes a constraint of it."""
     history, constraint = operation.history, change.constraint
     table = _table(history, key)
-    return _NEXT.join(_built(table, [_index(history, key, constraint)], change))
+    index = _index(history, key, constraint)
+    return _NEXT.join(_built(operation, table, [index], change))
 
 
 def unique_index(
@@ -194,10 +197,20 @@ def unique_index(
     """
     history, constraint = operation.history, change.constraint
     creation = _created(_table(history, key), [_index(history, key, constraint)])
-    return _with_state(creation, change, atomic=False)
+    return _with_state(creation, change, stage=_stage(operation), atomic=False)
+
+
+def _stage(operation: AuditedOperation) -> Stage:
+    """When to build it: at once where something else has forbidden the same so far."""
+    is_in_place = any(
+        rule is rules.REPLACE_CONSTRAINT or is_lasting(operation, rule)
+        for rule in operation.effects
+    )
+    return (operation.stage or Stage.PRE_DEPLOY) if is_in_place else _POST
 
 
 def _built(
+    operation: AuditedOperation,
     table: str,
     indexes: Sequence[_Unique],
     stated: Operation,
@@ -218,8 +231,9 @@ def _built(
         for index in indexes
     ]
     creation = _created(table, indexes)
-    create = remedies.code(*creation, stage=_POST, atomic=False)
-    return create, _with_state([*using, *more], stated)
+    stage = _stage(operation)
+    create = remedies.code(*creation, stage=stage, atomic=False)
+    return create, _with_state([*using, *more], stated, stage=stage)
 
 
 def _created(table: str, indexes: Iterable[_Unique]) -> list[RunSQL]:
@@ -307,13 +321,17 @@ def _altered(
 
 
 def _with_state(
-    database: Sequence[Operation], stated: Operation, *, atomic: bool = True
+    database: Sequence[Operation],
+    stated: Operation,
+    *,
+    stage: Stage = _POST,
+    atomic: bool = True,
 ) -> str:
     """The code that does something by SQL, and says what it is in the models."""
     both = SeparateDatabaseAndState([*database], [stated])
-    return remedies.code(both, stage=_POST, atomic=atomic) or (
+    return remedies.code(both, stage=stage, atomic=atomic) or (
         f"\n    # as database_operations; state_operations: {type(stated).__name__}"
-        f"{remedies.code(*database, stage=_POST, atomic=atomic)}"
+        f"{remedies.code(*database, stage=stage, atomic=atomic)}"
     )
 
 
