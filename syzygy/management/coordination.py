@@ -201,12 +201,13 @@ class Coordinator:
                 time.sleep(0.2 * attempts)
 
     def _wait_for_lock(self) -> None:
-        if self.take_lock() is False:
+        with stoppable():
+            if self.take_lock() is not False:
+                return
             self.say(migrating(self.lock_holder()))
             self._close_connections()
-            with stoppable():
-                while self.take_lock() is False:
-                    time.sleep(RETRY)
+            while self.take_lock() is False:
+                time.sleep(RETRY)
 
     def _wait_for_idleness(self) -> None:
         """Who comes late lets the one that applied the plan finish its signals."""

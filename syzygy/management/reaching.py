@@ -102,24 +102,37 @@ class _Patience:
 
         Raises :class:`CommandError` if it is, and nobody migrates.
         """
+        try:
+            return action()
+        except OperationalError as error:
+            if not self._is_kept_from(error):
+                raise
+            # That was Django's own attempt, which ends as Django has it.
+            with stoppable():
+                return self._try_again(action, error)
+
+    def _is_kept_from(self, error: OperationalError) -> bool:
+        # In a transaction others may be waiting for what it has read.
+        return _is_locked(error) and not self._connection.in_atomic_block
+
+    def _try_again(self, action: Callable[[], T], error: OperationalError) -> T:
         attempts = 0
         while True:
+            if is_shut(self._connection):
+                self._tell()
+            elif (attempts := attempts + 1) == ATTEMPTS:
+                raise CommandError(
+                    f"The file {self._connection.settings_dict['NAME']} can't be "
+                    "read: another program, which isn't migrating it, keeps it "
+                    "locked. End its transaction and try again."
+                ) from error
+            time.sleep(RETRY)
             try:
                 return action()
-            except OperationalError as error:
-                # In a transaction others may be waiting for what it has read.
-                if not _is_locked(error) or self._connection.in_atomic_block:
+            except OperationalError as again:
+                if not self._is_kept_from(again):
                     raise
-                if is_shut(self._connection):
-                    self._tell()
-                elif (attempts := attempts + 1) == ATTEMPTS:
-                    raise CommandError(
-                        f"The file {self._connection.settings_dict['NAME']} can't be "
-                        "read: another program, which isn't migrating it, keeps it "
-                        "locked. End its transaction and try again."
-                    ) from error
-                with stoppable():
-                    time.sleep(RETRY)
+                error = again
 
     def _tell(self) -> None:
         lock = lock_for(self._connection)

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from io import StringIO
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM
 from threading import Timer
@@ -28,6 +29,7 @@ from syzygy.locking import (
     lock_for,
     sqlite_file,
 )
+from syzygy.management.reaching import patience
 from tests.command_helpers import ADD, source
 from tests.quorum.conftest import ONE, StartServer
 from tests.quorum.helpers import HOOK, Clusters, assert_all, wait_until
@@ -59,6 +61,43 @@ def test_one_after_another(clusters: Clusters) -> None:
 def test_many_at_once(clusters: Clusters) -> None:
     assert_all([clusters.start() for _ in range(5)])
     assert len(clusters.appliers) == 1
+
+
+class Interrupted(StringIO):
+    """A stream at which Ctrl+C is pressed when that is written, once."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
+
+    def write(self, text: str) -> int:
+        count = super().write(text)
+        if self._text and self._text in text:
+            self._text = ""
+            raise KeyboardInterrupt
+        return count
+
+
+def assert_stopped(error: BaseException) -> None:
+    assert isinstance(error, CommandError)
+    assert str(error) == "Stopped by SIGINT."
+    assert error.returncode == 128 + SIGINT
+
+
+def test_ctrl_c_when_it_begins_to_wait(clusters: Clusters) -> None:
+    lock = lock_for(connection)
+    assert lock is not None
+    assert lock.acquire()
+    try:
+        # Without the second one, a failure would end the whole run.
+        with pytest.raises((CommandError, KeyboardInterrupt)) as caught:
+            clusters.project.call(
+                "migrate", stdout=Interrupted("Another process is migrating")
+            )
+    finally:
+        lock.release()
+    assert_stopped(caught.value)
+    assert clusters.project.applied() == []
 
 
 def test_what_is_left_of_a_plan(clusters: Clusters) -> None:
@@ -320,6 +359,48 @@ def test_file_that_another_program_keeps_locked(clusters: Clusters) -> None:
         pytest.raises(CommandError, match="another program, which isn't migrating it"),
     ):
         clusters.project.call("migrate", "--plan")
+
+
+@pytest.mark.skipif(UNDER_TEST != "sqlite", reason="Others can be read meanwhile.")
+def test_ctrl_c_when_it_begins_to_wait_for_a_file(clusters: Clusters) -> None:
+    clusters.project.call("migrate")
+    with (
+        shut_before(1, migrates=True),
+        pytest.raises((CommandError, KeyboardInterrupt)) as caught,
+    ):
+        clusters.project.call(
+            "migrate", "--plan", stdout=Interrupted("Another process is migrating")
+        )
+    assert_stopped(caught.value)
+
+
+@pytest.mark.skipif(UNDER_TEST != "sqlite", reason="Others can be read meanwhile.")
+@pytest.mark.parametrize(
+    ("attempt", "error"), [(1, KeyboardInterrupt), (2, CommandError)]
+)
+def test_ctrl_c_while_it_asks_for_a_file(
+    clusters: Clusters, attempt: int, error: type[BaseException]
+) -> None:
+    """The first attempt is Django's, and nobody is told yet that it waits."""
+    del clusters
+    attempts: list[str] = []
+
+    def stop(execute: Callable[..., Any], sql: str, *details: Any) -> Any:
+        attempts.append(sql)
+        if len(attempts) == attempt:
+            raise KeyboardInterrupt
+        return execute(sql, *details)
+
+    with (
+        shut_before(0, migrates=True),
+        patience("default", lambda text: None),
+        connection.execute_wrapper(stop),
+        connection.cursor() as cursor,
+        pytest.raises((CommandError, KeyboardInterrupt)) as caught,
+    ):
+        cursor.execute("SELECT * FROM sqlite_master")
+    assert caught.type is error
+    assert len(attempts) == attempt
 
 
 @pytest.mark.skipif(UNDER_TEST != "postgresql", reason="Others have no such name.")
