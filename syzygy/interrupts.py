@@ -37,10 +37,14 @@ class Signals:
         self._is_held = False
         self._pending: Callable[[], Any] | None = None
 
+    def hold(self) -> None:
+        """Hold a signal back from now on, until the end of what is ``held_back``."""
+        self._is_held = True
+
     @contextmanager
     def held_back(self) -> Iterator[None]:
         """Let what is done here finish first, unless a second signal comes."""
-        self._is_held = True
+        self.hold()
         try:
             yield
         finally:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 from django.db import connections
 from django.db.utils import OperationalError
 
+from syzygy import interrupts
 from syzygy.rehearsal import scratch
 from syzygy.rehearsal.scratch import OutOfReachError, ScratchError, scratch_database
 from tests.command_helpers import Project, administer, dump, environment
@@ -737,3 +740,62 @@ class TestSignals:
 
         assert in_thread(rehearse) == (before, [])
         assert left() == set()
+
+
+class InterruptedAt:
+    """Sends SIGINT before a line of what makes and removes databases, by number."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._lines = 0
+
+    @property
+    def was_late(self) -> bool:
+        return self._lines < self._number
+
+    def _trace(self, frame: FrameType, event: str, arg: object) -> Any:
+        if frame.f_code.co_filename not in (scratch.__file__, interrupts.__file__):
+            return None
+        if event == "line":
+            self._lines += 1
+            if self._lines == self._number:
+                signal.raise_signal(signal.SIGINT)
+        return self._trace
+
+    def __enter__(self) -> InterruptedAt:
+        self._before = sys.gettrace()
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        sys.settrace(self._before)
+
+
+class Failure(Exception):
+    pass
+
+
+@pytest.mark.parametrize("failure", [None, Failure])
+def test_interrupted_at_any_line(
+    failure: type[Failure] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    monkeypatch.setattr(scratch, "_create", made.append)
+    monkeypatch.setattr(scratch, "_remove", lambda maker: made.clear())
+    monkeypatch.setattr(scratch, "_verify", lambda connection: None)
+    # A process that is told to end has no use for the configured ones any more.
+    monkeypatch.setattr(scratch, "_in_place_of", lambda *_: nullcontext())
+    for number in itertools.count(1):
+        moment = InterruptedAt(number)
+        with (
+            suppress(KeyboardInterrupt, Failure),
+            moment,
+            scratch_database("default"),
+        ):
+            assert made
+            if failure is not None:
+                raise failure
+        assert not made, f"It is left by the line with the number {number}."
+        if moment.was_late:
+            break
+    assert number > 10

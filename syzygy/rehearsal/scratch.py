@@ -71,25 +71,29 @@ def scratch_database(
         maker = _maker(alias, keep=keep)
         is_made = is_ready = False
         try:
-            _create(maker)
-            is_made = True
-            # Not the maker's own, from which Django takes an option on the way.
-            scratch = _settings(
-                connections.settings[alias], maker.settings_dict["NAME"]
-            )
-            with _in_place_of(alias, scratch) as connection:
-                _verify(connection)
-                is_ready = True
-                yield connection
+            try:
+                _create(maker)
+                is_made = True
+                # Not the maker's own, from which Django takes an option on the way.
+                scratch = _settings(
+                    connections.settings[alias], maker.settings_dict["NAME"]
+                )
+                with _in_place_of(alias, scratch) as connection:
+                    _verify(connection)
+                    is_ready = True
+                    yield connection
+            finally:
+                # A signal that comes sooner is an error of the above.
+                signals.hold()
         except BaseException as error:
             # What is interrupted may be made all the same.
             may_exist = is_made or not isinstance(error, Exception)
-            if may_exist and not (keep and is_ready):
-                with signals.held_back():
+            with signals.held_back():
+                if may_exist and not (keep and is_ready):
                     _remove_after(error, maker, is_made=is_made)
             raise
-        if not keep:
-            with signals.held_back():
+        with signals.held_back():
+            if not keep:
                 _remove(maker)
 
 
