@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from syzygy.quorum.backends.base import RosterQuorum, StoreUnavailable
 
@@ -15,6 +15,7 @@ PATIENCE = 5.0
 
 T = TypeVar("T")
 Question = Callable[[RosterQuorum], Any]
+_Questions: TypeAlias = "queue.SimpleQueue[tuple[Question, Future[Any]] | None]"
 
 
 class Worker:
@@ -22,8 +23,7 @@ class Worker:
 
     def __init__(self, make_store: Callable[[], RosterQuorum]) -> None:
         self._make_store = make_store
-        self._questions: queue.SimpleQueue[tuple[Question, Future[Any]] | None] | None
-        self._questions = None
+        self._questions: _Questions | None = None
         self._thread: threading.Thread | None = None
 
     def ask(
@@ -34,13 +34,9 @@ class Worker:
         Raises :class:`StoreUnavailable` if it has none or takes too long, and whatever
         else the question raises.
         """
-        if self._questions is None:
-            self._questions = queue.SimpleQueue()
-            self._thread = threading.Thread(
-                target=_answer, args=(self._make_store, self._questions), daemon=True
-            )
-            self._thread.start()
         questions = self._questions
+        if questions is None:
+            questions = self._start()
         future: Future[T] = Future()
         questions.put((question, future))
         try:
@@ -54,6 +50,16 @@ class Worker:
                 f"The store of the quorum gave no answer within {patience:g} seconds"
             ) from error
 
+    def _start(self) -> _Questions:
+        questions: _Questions = queue.SimpleQueue()
+        thread = threading.Thread(
+            target=_answer, args=(self._make_store, questions), daemon=True
+        )
+        thread.start()
+        # Not sooner: a signal may come before it has started.
+        self._questions, self._thread = questions, thread
+        return questions
+
     def close(self) -> None:
         """Let the thread go, and with it the connection."""
         if self._questions is not None and self._thread is not None:
@@ -63,10 +69,7 @@ class Worker:
         self._questions = None
 
 
-def _answer(
-    make_store: Callable[[], RosterQuorum],
-    questions: queue.SimpleQueue[tuple[Question, Future[Any]] | None],
-) -> None:
+def _answer(make_store: Callable[[], RosterQuorum], questions: _Questions) -> None:
     store: RosterQuorum | None = None
     while (item := questions.get()) is not None:
         question, future = item

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
+from threading import Thread
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.db import connection
 
+from syzygy.quorum.backends.base import RosterQuorum
+from syzygy.quorum.worker import Worker
 from tests.command_helpers import CREATE, Project, source
 from tests.quorum.conftest import (
     CACHE,
@@ -367,3 +371,23 @@ def test_old_name_of_the_setting(clusters: Clusters) -> None:
 @pytest.mark.parametrize("backend", ONE, indirect=True)
 def test_nothing_is_checked_without_a_reason(clusters: Clusters) -> None:
     assert clusters.command("check").stderr == ""
+
+
+def test_signal_before_the_thread_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(thread: Thread) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    store = Mock(spec=RosterQuorum)
+    worker = Worker(lambda: store)
+    monkeypatch.setattr(Thread, "start", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        worker.ask(lambda store: 1)
+    # As a party does that leaves.
+    assert worker.ask(lambda store: 2, 2.0) == 2
+    worker.close()
+    store.close.assert_called_once_with()
+    monkeypatch.setattr(Thread, "start", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        worker.ask(lambda store: 3)
+    worker.close()
