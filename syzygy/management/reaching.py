@@ -91,10 +91,14 @@ class _Patience:
         self._connection = connection
         self._say = say
         self._is_said = False
+        # How many have set it aside.
+        self.impatient = 0
 
     def __call__(
         self, execute: Callable[..., T], sql: str, parameters: Any, *details: Any
     ) -> T:
+        if self.impatient:
+            return execute(sql, parameters, *details)
         return self.wait_for(partial(execute, sql, parameters, *details))
 
     def wait_for(self, action: Callable[[], T]) -> T:
@@ -167,12 +171,16 @@ def patience(alias: str | None, say: Callable[[str], None]) -> Iterator[None]:
 def impatience(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """Let it be told at once that a file is locked, for those who see to it."""
     wrappers = connection.execute_wrappers
-    before = wrappers[:]
-    wrappers[:] = [each for each in before if not isinstance(each, _Patience)]
+    patients = [each for each in wrappers if isinstance(each, _Patience)]
+    # Not taken out: in the end Django takes out the last one, even if a signal comes
+    # before this one is back.
+    for each in patients:
+        each.impatient += 1
     try:
         yield
     finally:
-        wrappers[:] = before
+        for each in patients:
+            each.impatient -= 1
 
 
 def _is_locked(error: OperationalError) -> bool:

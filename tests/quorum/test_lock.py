@@ -29,7 +29,7 @@ from syzygy.locking import (
     lock_for,
     sqlite_file,
 )
-from syzygy.management.reaching import patience
+from syzygy.management.reaching import impatience, patience
 from tests.command_helpers import ADD, source
 from tests.quorum.conftest import ONE, StartServer
 from tests.quorum.helpers import HOOK, Clusters, assert_all, wait_until
@@ -401,6 +401,20 @@ def test_ctrl_c_while_it_asks_for_a_file(
         cursor.execute("SELECT * FROM sqlite_master")
     assert caught.type is error
     assert len(attempts) == attempt
+
+
+@pytest.mark.skipif(UNDER_TEST != "sqlite", reason="Others can be read meanwhile.")
+def test_ctrl_c_before_it_is_patient_again(clusters: Clusters) -> None:
+    del clusters
+    impatient = ExitStack()
+
+    def interrupt() -> None:
+        impatient.enter_context(impatience(connection))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), patience("default", lambda text: None):
+        interrupt()
+    assert connection.execute_wrappers == []
 
 
 @pytest.mark.skipif(UNDER_TEST != "postgresql", reason="Others have no such name.")
