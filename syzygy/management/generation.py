@@ -84,8 +84,6 @@ class MakeMigrationsMixin(StoppableMixin):
                 "A question was left without an answer; nothing was written.",
                 returncode=REFUSED,
             ) from error
-        except KeyboardInterrupt as error:
-            raise CommandError("Cancelled.") from error
 
     def handle_merge(self, loader: Any, conflicts: Any) -> Any:
         """Django's, unless it would have to ask and nobody is there."""
