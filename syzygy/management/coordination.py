@@ -275,6 +275,7 @@ class Coordinator:
         from syzygy.quorum.world import Unknown
 
         session = self._make_session()
+        self._stack.enter_context(session.leaving())
         self._close_connections()
         try:
             outcome = session.gather()

@@ -102,6 +102,20 @@ class Session:
         return outcome
 
     @contextlib.contextmanager
+    def leaving(self) -> Iterator[None]:
+        """Let the others know if it ends while this party leads, wherever it is.
+
+        A signal may come when it has gathered them and isn't ``applying`` yet.
+        """
+        try:
+            yield
+        except BaseException as error:
+            if self._record.phase in RUNNING:
+                self._end(Phase.FAILED, self._failure(error))
+                self._disclaim()
+            raise
+
+    @contextlib.contextmanager
     def applying(self) -> Iterator[None]:
         """Let the others know that this party is alive, and in the end how it went."""
         with Ticker(self._heartbeat, self._beat), watching(self._interrupted):

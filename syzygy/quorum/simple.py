@@ -44,6 +44,8 @@ class SimpleSession:
         self._clock = clock
         self._deadline = clock() + settings.timeout
         self._free_since: float | None = None
+        # And nobody was told yet how it went.
+        self._leads = False
 
     def gather(self) -> Outcome:
         """Return when this party leads or another one has applied the plan.
@@ -63,16 +65,31 @@ class SimpleSession:
             raise
 
     @contextlib.contextmanager
+    def leaving(self) -> Iterator[None]:
+        """Dissolve the round if it ends while this party leads, wherever it is.
+
+        A signal may come when it has the lock and isn't ``applying`` yet.
+        """
+        try:
+            yield
+        except BaseException:
+            if self._leads:
+                self._sever()
+            raise
+
+    @contextlib.contextmanager
     def applying(self) -> Iterator[None]:
         """Dissolve the round if it fails. That it is done is seen in the database."""
         with watching(lambda name: self._sever()):
             try:
                 yield
+                self._leads = False
             except BaseException:
                 self._sever()
                 raise
 
     def _take_lock(self) -> Outcome:
+        self._leads = True
         is_said = False
         while self._world.take_lock() is False:
             if not is_said:
@@ -124,6 +141,7 @@ class SimpleSession:
             raise QuorumDissolved("The party that was to apply the plan is gone.")
 
     def _sever(self) -> None:
+        self._leads = False
         with contextlib.suppress(StoreUnavailable, QuorumDissolved):
             self._call(self._backend.sever)
 

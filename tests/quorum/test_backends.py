@@ -108,6 +108,7 @@ class Locked:
         self.free_at = seconds
         self.leads = leads
         self.said: list[str] = []
+        self.severed = 0
 
     def join(self, namespace: str, quorum: int) -> bool:
         return self.leads
@@ -116,7 +117,7 @@ class Locked:
         return True
 
     def sever(self, namespace: str, quorum: int) -> None:
-        pass
+        self.severed += 1
 
     def take_lock(self) -> bool:
         return self.now >= self.free_at
@@ -137,13 +138,15 @@ class Locked:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def gather(self, patch: pytest.MonkeyPatch) -> Outcome:
-        patch.setattr(simple, "time", SimpleNamespace(sleep=self.sleep))
+    def session(self) -> SimpleSession:
         backend = cast("QuorumBase", self)
-        session = SimpleSession(
+        return SimpleSession(
             Settings("ns", 5.0, 0.0), backend, 2, self, clock=lambda: self.now
         )
-        return session.gather()
+
+    def gather(self, patch: pytest.MonkeyPatch) -> Outcome:
+        patch.setattr(simple, "time", SimpleNamespace(sleep=self.sleep))
+        return self.session().gather()
 
 
 def test_third_party_backend_while_others_have_the_lock(
@@ -158,6 +161,25 @@ def test_third_party_backend_while_others_have_the_lock(
         follower.gather(monkeypatch)
     # The one that leads tries it every half a second.
     assert 102 < follower.now < 105
+
+
+@pytest.mark.parametrize(("applies", "severed"), [(False, 1), (True, 0)])
+def test_third_party_backend_and_a_signal_before_or_after(
+    applies: bool, severed: int
+) -> None:
+    leader = Locked(0.0, leads=True)
+    session = leader.session()
+
+    def interrupt() -> None:
+        assert session.gather() is Outcome.LEADS
+        if applies:
+            with session.applying():
+                pass
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), session.leaving():
+        interrupt()
+    assert leader.severed == severed
 
 
 # join, poll and sever

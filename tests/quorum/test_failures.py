@@ -12,7 +12,14 @@ from django.db import connection
 
 from tests.command_helpers import ADD, source
 from tests.quorum.conftest import LEASE, ONE, ONE_EACH
-from tests.quorum.helpers import HOOK, Clusters, Party, assert_all, wait_until
+from tests.quorum.helpers import (
+    HOOK,
+    Clusters,
+    Party,
+    assert_all,
+    outputs,
+    wait_until,
+)
 from tests.services import UNDER_TEST
 
 pytest_plugins = ["tests.command_fixtures"]
@@ -62,6 +69,28 @@ def test_applying_party_is_asked_to_stop(clusters: Clusters, number: Signals) ->
     assert "Traceback" not in leader.stderr
     clusters.release()
     retry(clusters)
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT])
+def test_party_is_asked_to_stop_when_it_is_about_to_apply(
+    clusters: Clusters, number: Signals
+) -> None:
+    clusters.project.extra = (
+        "import os\n"
+        "from syzygy.quorum.session import Session\n"
+        "def applying(self):\n"
+        f"    os.kill(os.getpid(), {int(number)})\n"
+        "Session.applying = applying\n"
+    )
+    clusters.project.write_settings()
+    parties = clusters.start_all(2)
+    ends = {party.wait(): party for party in parties}
+    assert sorted(ends) == [4, 128 + number], outputs(parties)
+    leader, follower = ends[128 + number], ends[4]
+    assert leader.stderr == f"CommandError: Stopped by {number.name}.\n"
+    assert f"Process {leader.pid} on " in follower.stderr
+    assert f"got {number.name} while it applied the plan" in follower.stderr
+    assert clusters.appliers == []
 
 
 @pytest.mark.parametrize("backend", ONE, indirect=True)
