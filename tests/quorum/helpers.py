@@ -86,10 +86,15 @@ class Party:
 
     number: int
     folder: Path
-    pid: int = 0
+    known_pid: int = 0
     code: int | None = None
     started: float = field(default_factory=time.monotonic)
     ended: float = 0.0
+
+    @property
+    def pid(self) -> int:
+        """The process number; what the process did may be seen before that is told."""
+        return int(wait_until(lambda: self.known_pid, "It did not start."))
 
     @property
     def stdout(self) -> str:
@@ -108,7 +113,6 @@ class Party:
         return f"[{self.pid}: exit {self.code}]\n{self.stdout}\n{self.stderr}"
 
     def signal(self, number: signal.Signals) -> None:
-        wait_until(lambda: self.pid)
         os.kill(self.pid, number)
 
     def wait(self, limit: float = LIMIT) -> int:
@@ -179,7 +183,7 @@ class PartyServer:
             values = json.loads(line)
             party = self._parties[values["number"]]
             if "pid" in values:
-                party.pid = values["pid"]
+                party.known_pid = values["pid"]
             else:
                 party.ended = values["ended"]
                 party.code = values["code"]

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from io import StringIO
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM
-from threading import Timer
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -29,6 +29,7 @@ from syzygy.locking import (
     lock_for,
     sqlite_file,
 )
+from syzygy.management import reaching
 from syzygy.management.reaching import impatience, patience
 from tests.command_helpers import ADD, source
 from tests.quorum.conftest import ONE, StartServer
@@ -300,9 +301,10 @@ def test_path_of_a_sqlite_database(tmp_path: Path) -> None:
 
 @contextmanager
 def shut_before(number: int, *, migrates: bool) -> Iterator[list[str]]:
-    """Have somebody lock the file before the statement of that number, for a moment.
+    """Have somebody lock the file before the statement of that number.
 
-    If that one doesn't migrate it, until the end. Yields the statements.
+    One that migrates it does so until it is waited for, another one until the end.
+    Yields the statements.
     """
     statements: list[str] = []
     with ExitStack() as stack:
@@ -310,33 +312,30 @@ def shut_before(number: int, *, migrates: bool) -> Iterator[list[str]]:
         options = {**connection.settings_dict["OPTIONS"], "timeout": 0}
         stack.enter_context(patch.dict(connection.settings_dict, {"OPTIONS": options}))
         connection.close()
-        other = sqlite3.connect(
-            connection.settings_dict["NAME"],
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        other = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
         stack.callback(other.close)
         lock = SQLiteLock(sqlite_file(connection))
 
-        def open_again() -> None:
-            other.execute("COMMIT")
-            lock.release()
+        def open_again(seconds: float = 0.0) -> None:
+            if lock.is_taken:
+                other.execute("COMMIT")
+                lock.release()
 
-        timer = Timer(0.05, open_again)
+        stack.callback(open_again)
 
         def shut(execute: Callable[..., Any], sql: str, *details: Any) -> Any:
             if len(statements) == number:
                 other.execute("BEGIN EXCLUSIVE")
                 if migrates:
                     assert lock.acquire()
-                    timer.start()
             statements.append(sql)
             return execute(sql, *details)
 
+        # Not sooner: it would have nothing to wait for.
+        resting = SimpleNamespace(sleep=open_again)
+        stack.enter_context(patch.object(reaching, "time", resting))
         stack.enter_context(connection.execute_wrapper(shut))
         yield statements
-        if timer.is_alive():
-            timer.join()
 
 
 @pytest.mark.skipif(UNDER_TEST != "sqlite", reason="Others can be read meanwhile.")
