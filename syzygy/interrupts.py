@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -36,6 +37,7 @@ class Signals:
     def __init__(self) -> None:
         self._is_held = False
         self._pending: Callable[[], Any] | None = None
+        self._raised: Callable[[], Any] | None = None
 
     def hold(self) -> None:
         """Hold a signal back from now on, until the end of what is ``held_back``."""
@@ -53,12 +55,26 @@ class Signals:
             if pending:
                 pending()
 
+    def insist(self) -> None:
+        """Raise again what a signal raised, if that isn't what is on its way.
+
+        Nothing becomes of it in a ``__del__()``, and an error of the database where
+        that can't even undo what was interrupted.
+        """
+        on_its_way = isinstance(sys.exception(), (KeyboardInterrupt, GeneratorExit))
+        if self._raised is not None and not on_its_way:
+            self._raised()
+
     def receive(self, react: Callable[[], Any]) -> None:
         """React to a signal, now or later."""
         if self._is_held and self._pending is None:
             self._pending = react
-        else:
+            return
+        try:
             react()
+        except KeyboardInterrupt:
+            self._raised = react
+            raise
 
 
 @contextmanager

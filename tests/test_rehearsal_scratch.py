@@ -19,6 +19,7 @@ from django.db import connections
 from django.db.utils import OperationalError
 
 from syzygy import interrupts
+from syzygy.interrupts import Terminated
 from syzygy.rehearsal import scratch
 from syzygy.rehearsal.scratch import OutOfReachError, ScratchError, scratch_database
 from tests.command_helpers import Project, administer, dump, environment
@@ -711,6 +712,20 @@ class TestSignals:
             assert child.end()[0] == code
         assert left() == set()
 
+    @POSTGRESQL
+    def test_session_that_nobody_knows(self, project: Project) -> None:
+        body = (
+            "own = connections['default']\n"
+            "    lost = own.get_new_connection(own.get_connection_params())\n"
+            "    tell('now'); rest()"
+        )
+        with Child(project, body=body) as child:
+            child.line()
+            assert child.line() == "now"
+            child.process.send_signal(signal.SIGTERM)
+            assert child.end()[0] == 143
+        assert left() == set()
+
     def test_what_is_ignored_stays_so(self, project: Project) -> None:
         with Child(
             project,
@@ -775,16 +790,23 @@ class Failure(Exception):
     pass
 
 
-@pytest.mark.parametrize("failure", [None, Failure])
-def test_interrupted_at_any_line(
-    failure: type[Failure] | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Which databases there are; none is really made."""
     made: list[object] = []
     monkeypatch.setattr(scratch, "_create", made.append)
+    monkeypatch.setattr(scratch, "_expel", lambda maker: None)
     monkeypatch.setattr(scratch, "_remove", lambda maker: made.clear())
     monkeypatch.setattr(scratch, "_verify", lambda connection: None)
     # A process that is told to end has no use for the configured ones any more.
     monkeypatch.setattr(scratch, "_in_place_of", lambda *_: nullcontext())
+    return made
+
+
+@pytest.mark.parametrize("failure", [None, Failure])
+def test_interrupted_at_any_line(
+    failure: type[Failure] | None, made: list[object]
+) -> None:
     for number in itertools.count(1):
         moment = InterruptedAt(number)
         with (
@@ -799,3 +821,26 @@ def test_interrupted_at_any_line(
         if moment.was_late:
             break
     assert number > 10
+
+
+@pytest.mark.parametrize("failure", [None, Failure])
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)],
+)
+def test_signal_of_which_something_else_becomes(
+    number: signal.Signals,
+    error: type[BaseException],
+    failure: type[Failure] | None,
+    made: list[object],
+) -> None:
+    def interrupt() -> None:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(number)
+        if failure is not None:
+            raise failure
+
+    with pytest.raises((Failure, error)) as caught, scratch_database("default"):
+        interrupt()
+    assert caught.type is error
+    assert not made

@@ -85,6 +85,7 @@ def scratch_database(
             finally:
                 # A signal that comes sooner is an error of the above.
                 signals.hold()
+                signals.insist()
         except BaseException as error:
             # What is interrupted may be made all the same.
             may_exist = is_made or not isinstance(error, Exception)
@@ -219,11 +220,28 @@ def _remove_after(
 ) -> None:
     """Remove the database after an error, which is what people should hear of."""
     try:
+        if isinstance(error, KeyboardInterrupt):
+            _expel(maker)
         _remove(maker)
     except ScratchError as failure:
         # Else it may well be that there is none.
         if is_made:
             error.add_note(str(failure))
+
+
+def _expel(maker: BaseDatabaseWrapper) -> None:
+    """End the sessions that PostgreSQL would have the removal wait for.
+
+    One that was interrupted while it was opened is known to nobody.
+    """
+    if maker.vendor != "postgresql":
+        return
+    creation: Any = maker.creation
+    with suppress(Error), _without_advice(), creation._nodb_cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+            [maker.settings_dict["NAME"]],
+        )
 
 
 def _remove_side_files(maker: BaseDatabaseWrapper) -> None:
