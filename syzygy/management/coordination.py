@@ -113,7 +113,7 @@ class Coordinator:
         if self._backend is not None:
             from syzygy.interrupts import catching
 
-            self._stack.enter_context(catching())
+            self._signals = self._stack.enter_context(catching())
         return self
 
     def __exit__(self, *details: Any) -> None:
@@ -277,6 +277,8 @@ class Coordinator:
         session = self._make_session()
         self._stack.enter_context(session.leaving())
         self._close_connections()
+        # One that comes during an import may be lost.
+        self._signals.insist()
         try:
             outcome = session.gather()
         except QuorumDissolved as error:

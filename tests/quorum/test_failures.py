@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from functools import partial
-from signal import SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGSTOP, SIGTERM, Signals
+from signal import (
+    SIGCONT,
+    SIGHUP,
+    SIGINT,
+    SIGKILL,
+    SIGSTOP,
+    SIGTERM,
+    Signals,
+    raise_signal,
+)
+from typing import Any
 
 import pytest
+from django.core.management import CommandError
 from django.db import connection
 
+from syzygy.management.coordination import Coordinator
 from tests.command_helpers import ADD, source
 from tests.quorum.conftest import LEASE, ONE, ONE_EACH
 from tests.quorum.helpers import (
@@ -312,6 +325,22 @@ def test_waiting_party_is_asked_to_stop(clusters: Clusters, number: Signals) -> 
     lonely = clusters.start("--quorum", "2", "--quorum-timeout", "1")
     assert lonely.wait() == 3
     assert "Only 1 of 2 parties came" in lonely.stderr
+
+
+def test_signal_that_is_lost_before_it_waits(
+    clusters: Clusters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(coordinator: Coordinator) -> Any:
+        # As Python does in a callback of its own when a module is imported.
+        with suppress(KeyboardInterrupt):
+            raise_signal(SIGTERM)
+        return make_session(coordinator)
+
+    make_session = Coordinator._make_session
+    monkeypatch.setattr(Coordinator, "_make_session", lose)
+    with pytest.raises(CommandError, match="Stopped by SIGTERM") as caught:
+        clusters.project.call("migrate", quorum=2, quorum_timeout=1)
+    assert caught.value.returncode == 128 + SIGTERM
 
 
 @pytest.mark.skipif(UNDER_TEST == "sqlite", reason="A file is locked as a whole.")
