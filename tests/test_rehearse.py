@@ -18,6 +18,7 @@ from django.db.models import signals
 
 from tests.command_helpers import (
     ADD,
+    ADD_MORE,
     CREATE,
     HOOK,
     REMOVE,
@@ -428,7 +429,32 @@ def test_usage(safe: Project) -> None:
 
 def test_an_ambiguous_stage(blog: Project) -> None:
     blog.migrations("blog", {"0002_rename": source(RENAME)})
-    assert "is ambiguous" in refusal(blog)
+    message = refusal(blog)
+    assert "is ambiguous" in message
+    assert "as well" not in message
+
+
+def test_all_ambiguous_stages_are_named(blog: Project) -> None:
+    back = 'm.RenameField("post", "text", "body")'
+    blog.migrations(
+        "blog",
+        {
+            "0002_rename": source(RENAME),
+            "0003_more": source(ADD_MORE),
+            "0004_back": source(back),
+            "0005_rename": source(RENAME),
+        },
+    )
+    first, *_, last = refusal(blog).splitlines()
+    assert first.startswith('The stage of migration "blog.0002_rename" is ambiguous')
+    assert last == (
+        'Ambiguous as well: "blog.0004_back", "blog.0005_rename". "manage.py '
+        'check_migrations" tells what to do about each.'
+    )
+    told = blog.manage("check_migrations").stdout
+    assert "0002_rename" in told
+    assert "0004_back" in told
+    assert "0005_rename" in told
 
 
 def test_what_touches_only_what_is_new_is_not_ambiguous(blog: Project) -> None:

@@ -13,12 +13,13 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
 
+from syzygy.exceptions import AmbiguousStage
 from syzygy.git import GitError
 from syzygy.graph import MigrationKey
 from syzygy.history import ModelKey
 from syzygy.management.executor import loading
 from syzygy.management.stager import PlanStager, check_squashed
-from syzygy.messages import describe
+from syzygy.messages import describe, on_database
 from syzygy.rehearsal import schema
 from syzygy.rehearsal.attempts import explain
 from syzygy.rehearsal.blame import suspects
@@ -112,6 +113,21 @@ def _applied(options: Options) -> Collection[MigrationKey]:
     return with_replaced(applied, loader.disk_migrations)
 
 
+def _staged(stager: PlanStager, alias: str) -> list[Step]:
+    """The steps of a plan; one that is ambiguous has the others in a note."""
+    try:
+        return stager.stage()
+    except AmbiguousStage as error:
+        _, *others = stager.ambiguous
+        if others:
+            named = ", ".join(f'"{migration}"' for migration in others)
+            error.add_note(
+                f'Ambiguous as well: {named}. "manage.py check_migrations'
+                f'{on_database(alias)}" tells what to do about each.'
+            )
+        raise
+
+
 class _Run:
     """What happens while the scratch database is there."""
 
@@ -142,7 +158,7 @@ class _Run:
         plan = self._executor.migration_plan(loader.graph.leaf_nodes())
         if not plan:
             return self._told([], [], is_complete=True)
-        steps = PlanStager(self._executor, plan).stage()
+        steps = _staged(PlanStager(self._executor, plan), self._options.alias)
         try:
             start = schema.state_after(self._executor, self._history)
             old = Release(OLD, start, self._options.alias)
