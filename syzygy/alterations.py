@@ -21,7 +21,7 @@ from django.db.models import (
 )
 
 from syzygy import rules
-from syzygy.history import AnyField, History, ModelKey
+from syzygy.history import AnyField, History, ModelKey, collation
 from syzygy.rules import Rule
 
 TableOf: TypeAlias = Callable[[Any], str]
@@ -228,7 +228,7 @@ def _compare_types(table_of: TableOf, old: AnyField, new: AnyField) -> Iterator[
         yield from _compare_ranges(
             column_values(old), column_values(new), _OF_KEYS if automatic else _OF_TYPES
         )
-        if getattr(old, "db_collation", None) != getattr(new, "db_collation", None):
+        if collation(old) != collation(new):
             yield rules.CHANGE_COLLATION
 
 

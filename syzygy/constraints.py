@@ -50,7 +50,26 @@ def definition(constraint: Any) -> str:
     path, args, kwargs = constraint.deconstruct()
     ignored = {"name", *getattr(constraint, "non_db_attrs", ())}
     kwargs = {name: value for name, value in kwargs.items() if name not in ignored}
-    return repr((path, args, sorted(kwargs.items())))
+    return repr((path, _form(args), _form(kwargs)))
+
+
+def _form(value: Any) -> Any:
+    """What a value is made of, for repr().
+
+    That of an expression keeps some to itself, such as the collation it is taken in.
+    """
+    if isinstance(value, list | tuple):
+        return [_form(each) for each in value]
+    if isinstance(value, dict):
+        return sorted((name, _form(each)) for name, each in value.items())
+    if isinstance(value, type) or not hasattr(value, "deconstruct"):
+        return value
+    try:
+        # That of a field begins with its name.
+        path, args, kwargs = value.deconstruct()[-3:]
+    except ValueError:  # Its class is inside of something.
+        return value
+    return path, _form(args), _form(kwargs)
 
 
 def constraint_fields(constraint: Any) -> set[str]:

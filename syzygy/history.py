@@ -18,7 +18,13 @@ from django.db.migrations.utils import resolve_relation
 from django.db.models import NOT_PROVIDED, BaseConstraint, ForeignKey
 from django.db.models.options import normalize_together
 
-from syzygy.constraints import effect, proves_not_null, unique_together
+from syzygy.constraints import (
+    constraint_fields,
+    definition,
+    effect,
+    proves_not_null,
+    unique_together,
+)
 
 ModelKey: TypeAlias = tuple[str, str]
 # Which attributes a field has depends on its class, of which there is no end.
@@ -70,6 +76,14 @@ def _values(field: AnyField) -> Any:
     return path, args, {name: kwargs[name] for name in kwargs if name not in ignored}
 
 
+def collation(field: AnyField) -> Any:
+    """The collation of a field's column; ``None`` is the database's own.
+
+    Another one may take values for equal that weren't.
+    """
+    return getattr(field, "db_collation", None)
+
+
 def _forbids(lifted: Hashable, what: Hashable) -> bool:
     """Whether the one effect of constraints is the other one, or implies it."""
     if isinstance(lifted, frozenset) and isinstance(what, frozenset):
@@ -100,6 +114,8 @@ class History(UnrenderedState):
         self._released: dict[tuple[str, str, str], AnyField | None] = {}
         # What lifted that which rows were kept from.
         self._lifted: dict[tuple[ModelKey, Hashable], Hashable] = {}
+        # The names of constraints that name fields as these were called before.
+        self._outdated: set[str] = set()
         # Those of models that were created before the history starts.
         self._stray_fields: dict[tuple[str, str, str], AnyField] = {}
 
@@ -174,15 +190,17 @@ class History(UnrenderedState):
         constraints = model.options.get("constraints", ()) if model else ()
         return [each for each in constraints if proves_not_null(each, name)]
 
-    def was_in_force(self, key: ModelKey, what: Hashable) -> bool:
+    def was_in_force(self, key: ModelKey, *forms: Hashable) -> bool:
         """Whether rows of the running release were kept from that until just now.
 
-        ``what`` is the :func:`effect <syzygy.constraints.effect>` of a constraint. Rows
-        that differ in some fields differ in more fields, too.
+        It is told in one or several ``forms``, such as the :func:`effect
+        <syzygy.constraints.effect>` of a constraint, of which any will do. Rows that
+        differ in some fields differ in more fields, too.
         """
         return any(
-            model == key and lifter in self.unseen and _forbids(lifted, what)
+            model == key and lifter in self.unseen and _forbids(lifted, form)
             for (model, lifted), lifter in self._lifted.items()
+            for form in forms
         )
 
     def forget_origins(self) -> None:
@@ -214,6 +232,7 @@ class History(UnrenderedState):
         twin._stray_fields = dict(self._stray_fields)
         twin._released = dict(self._released)
         twin._lifted = dict(self._lifted)
+        twin._outdated = set(self._outdated)
         return twin
 
     # What operations call; Django's own methods where these don't differ
@@ -222,6 +241,7 @@ class History(UnrenderedState):
         """Django's, remembering where the model comes from."""
         super().add_model(model_state)
         key = (model_state.app_label, model_state.name_lower)
+        self._forget_lifted(key)
         self._created(*key)
         for name in model_state.fields if self.unseen else ():
             self._released.setdefault((*key, name), None)
@@ -236,6 +256,9 @@ class History(UnrenderedState):
             self._rename_origin(key, new + key[2:])
         for label, model, name in [key for key in self._released if key[:2] == old]:
             self._released[*new, name] = self._released.pop((label, model, name))
+        self._forget_lifted(new)
+        for lifted, what in [each for each in self._lifted if each[0] == old]:
+            self._lifted[new, what] = self._lifted.pop((lifted, what))
 
     def add_field(
         self,
@@ -273,7 +296,8 @@ class History(UnrenderedState):
             self._stray_fields[(*key, name)] = _kept(field, preserve_default)
         if self._lifted and before is not None and _values(before) != _values(field):
             self._forget_lifted(key, name)
-        if before is not None and before._unique and not field._unique:
+        is_unique_no_more = before is not None and before._unique and not field._unique
+        if is_unique_no_more and collation(before) == collation(field):
             self._lift(key, [frozenset([name])])
 
     def alter_model_options(
@@ -297,14 +321,20 @@ class History(UnrenderedState):
         key = (app_label, model_name)
         before = self.models[key].options.get("constraints", ())
         super().remove_constraint(app_label, model_name, constraint_name)
-        gone = [each for each in before if each.name == constraint_name]
-        self._lift(key, map(effect, gone))
+        for each in before:
+            if each.name != constraint_name or each.name in self._outdated:
+                continue
+            self._lift(key, [definition(each)])
+            # Where no index can include columns, Django makes no such constraint.
+            if not getattr(each, "include", ()):
+                self._lift(key, [effect(each)])
 
     def add_constraint(
         self, app_label: str, model_name: str, constraint: BaseConstraint
     ) -> None:
         """Django's, remembering where the constraint comes from."""
         super().add_constraint(app_label, model_name, constraint)
+        self._outdated.discard(constraint.name)
         self._created(app_label, model_name, "", constraint.name)
 
     def rename_field(
@@ -326,6 +356,10 @@ class History(UnrenderedState):
             if stray := self._stray_fields.pop((*key, old_name), None):
                 self._stray_fields[(*key, new_name)] = stray
             return
+        for constraint in model.options.get("constraints", ()):
+            names = constraint_fields(constraint)
+            if old_name in names or not names:
+                self._outdated.add(constraint.name)
         renamed = model.fields.pop(old_name)
         model.fields[new_name] = renamed
         for option in ("unique_together", "index_together"):
@@ -389,13 +423,13 @@ class History(UnrenderedState):
         raise RuntimeError("The migration history isn't rendered to model classes.")
 
     def _lift(self, key: ModelKey, effects: Iterable[Hashable]) -> None:
-        if self.applying is not None:
+        if self.applying is not None and self.has_table(key):
             self._lifted.update({(key, each): self.applying for each in effects})
 
-    def _forget_lifted(self, key: ModelKey, name: str) -> None:
-        """Forget what was about that field, or may have been."""
+    def _forget_lifted(self, key: ModelKey, name: str | None = None) -> None:
+        """Forget what was about that field, or may have been; or all of the model."""
         for model, what in [each for each in self._lifted if each[0] == key]:
-            if not isinstance(what, frozenset) or name in what:
+            if name is None or not isinstance(what, frozenset) or name in what:
                 del self._lifted[model, what]
 
     def _created(self, *key: str) -> None:

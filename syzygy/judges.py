@@ -33,13 +33,14 @@ from syzygy.alterations import (
 from syzygy.constants import Stage
 from syzygy.constraints import (
     constraint_fields,
+    definition,
     effect,
     has_expression,
     plainly_compared_fields,
     refuses_null,
     unique_together,
 )
-from syzygy.history import AnyField, History, ModelKey
+from syzygy.history import AnyField, History, ModelKey, collation
 from syzygy.rules import Rule
 
 Judged: TypeAlias = Iterable[Rule] | Rule | Stage | None
@@ -282,15 +283,18 @@ def _alter_field(
 ) -> Judged:
     key = (app_label, operation.model_name_lower)
     altered = alteration_rules(history, key, operation.name, operation.field)
-    if history.was_in_force(key, frozenset([operation.name])):
+    old = history.field(key, operation.name)
+    if collation(old) == collation(operation.field) and history.was_in_force(
+        key, frozenset([operation.name])
+    ):
         replaced = {rules.ADD_UNIQUE: rules.REPLACE_CONSTRAINT}
         altered = [replaced.get(rule, rule) for rule in altered]
-    if history.is_unseen(*key, operation.name):
-        # What the running release can't see may change, unless that keeps it from
-        # inserting rows.
-        old = history.field(key, operation.name)
-        if insert_may_omit(operation.field) or not (old and insert_may_omit(old)):
-            return map(unless_seen, altered)
+    # What the running release can't see may change, unless that keeps it from inserting
+    # rows.
+    if history.is_unseen(*key, operation.name) and (
+        insert_may_omit(operation.field) or not (old and insert_may_omit(old))
+    ):
+        return map(unless_seen, altered)
     return altered
 
 
@@ -318,7 +322,7 @@ def _add_constraint(
 ) -> Rule:
     key = (app_label, operation.model_name_lower)
     constraint = operation.constraint
-    if history.was_in_force(key, effect(constraint)):
+    if history.was_in_force(key, effect(constraint), definition(constraint)):
         return rules.REPLACE_CONSTRAINT
     if isinstance(constraint, CheckConstraint):
         names = constraint_fields(constraint)

@@ -45,7 +45,16 @@ from django.db.models import (
 )
 from django.db.models.constraints import BaseConstraint
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Coalesce, Lower, Random
+from django.db.models.fields.json import KeyTransform
+from django.db.models.functions import (
+    Cast,
+    Coalesce,
+    Collate,
+    Extract,
+    Lower,
+    Random,
+    Trunc,
+)
 from django.db.models.lookups import GreaterThan, IsNull
 
 from tests.rules_helpers import AUTHOR, add, judged, model, named, post
@@ -405,6 +414,28 @@ PAIRED = model("Post", (), {"unique_together": {("id", "x")}}, x=IntegerField())
 UNPAIR = AlterUniqueTogether("post", set())
 SINGLE = post(x=IntegerField(unique=True))
 NOT_SINGLE = AlterField("post", "x", IntegerField())
+UNCOVERED = RemoveConstraint("post", "c")
+UNMANAGED_PAIR = model(
+    "Post", (), {"unique_together": {("id", "x")}, "managed": False}, x=IntegerField()
+)
+
+
+def include(name: str, *names: str) -> UniqueConstraint:
+    return UniqueConstraint(fields=["x"], include=names, name=name)
+
+
+def collated(name: str | None = None, *, unique: bool = False) -> CharField[Any, Any]:
+    return CharField(max_length=20, unique=unique, db_collation=name)
+
+
+# Of which repr() doesn't tell all.
+_ALIKE = [
+    (Collate("x", "C"), Collate("x", "nocase")),
+    (Cast("x", IntegerField()), Cast("x", BooleanField())),
+    (Trunc("x", "day"), Trunc("x", "year")),
+    (Extract("x", "day"), Extract("x", "year")),
+    (KeyTransform("a", "x"), KeyTransform("b", "x")),
+]
 
 
 @pytest.mark.parametrize(
@@ -426,6 +457,16 @@ NOT_SINGLE = AlterField("post", "x", IntegerField())
         (AlterUniqueTogether("post", {("id", "x")}), [SINGLE], [NOT_SINGLE]),
         (AddConstraint("post", PAIR), [SINGLE], [NOT_SINGLE]),
         # It has another name.
+        (
+            AddConstraint("post", include("d", "y")),
+            [post(x=NULLABLE, y=NULLABLE), AddConstraint("post", include("u", "y"))],
+            [RemoveConstraint("post", "u")],
+        ),
+        (
+            AddConstraint("article", PAIR),
+            [PAIRED],
+            [UNPAIR, RenameModel("Post", "Article")],
+        ),
         (
             AddConstraint("post", CheckConstraint(condition=Q(x__gt=0), name="d")),
             [POST, AddConstraint("post", CHECK)],
@@ -450,6 +491,8 @@ NOT_SINGLE = AlterField("post", "x", IntegerField())
         "to field",
         "field to together",
         "field to two",
+        "covering",
+        "of a renamed model",
         "renamed",
         "altered",
     ],
@@ -484,6 +527,35 @@ def test_what_comes_in_place_of_the_same_forbids_nothing_new(
             [PAIRED, add("y", IntegerField())],
             [UNPAIR, RenameField("post", "x", "z"), RenameField("post", "y", "x")],
         ),
+        # So it is where they change along with that.
+        (
+            PAIR,
+            [post(x=collated(unique=True))],
+            [AlterField("post", "x", collated("nocase"))],
+        ),
+        # It named the field as it was called.
+        (
+            UNIQUE,
+            [post(x=IntegerField(), y=IntegerField()), AddConstraint("post", UNIQUE)],
+            [
+                RenameField("post", "x", "z"),
+                RenameField("post", "y", "x"),
+                RemoveConstraint("post", "u"),
+            ],
+        ),
+        # It was another model's.
+        (
+            PAIR,
+            [PAIRED, model("Other", x=IntegerField())],
+            [UNPAIR, RenameModel("Post", "Old"), RenameModel("Other", "Post")],
+        ),
+        # The database may not have had it.
+        (UNIQUE, [POST, AddConstraint("post", include("c", "id"))], [UNCOVERED]),
+        (
+            PAIR,
+            [UNMANAGED_PAIR],
+            [UNPAIR, AlterModelOptions("post", {"managed": True})],
+        ),
         (
             CheckConstraint(condition=Q(x__gt=0), name="d"),
             [POST, AddConstraint("post", CHECK)],
@@ -500,3 +572,19 @@ def test_what_comes_in_place_of_something_else_may_forbid_more(
 ) -> None:
     operation = AddConstraint("post", constraint)
     assert judged(operation, *before, new=new) <= {"add-constraint", "unseen"}
+
+
+@pytest.mark.parametrize(("old", "new"), _ALIKE, ids=named)
+def test_an_expression_in_place_of_one_that_looks_like_it(old: Any, new: Any) -> None:
+    before = [POST, AddConstraint("post", UniqueConstraint(old, name="u"))]
+    after = [RemoveConstraint("post", "u")]
+    for expression, code in ((new, "add-constraint"), (old, "replace-constraint")):
+        operation = AddConstraint("post", UniqueConstraint(expression, name="d"))
+        assert judged(operation, *before, new=after) == {code}
+
+
+def test_what_becomes_unique_along_with_a_collation() -> None:
+    before = [post(x=collated()), AddConstraint("post", UNIQUE)]
+    operation = AlterField("post", "x", collated("nocase", unique=True))
+    found = judged(operation, *before, new=[RemoveConstraint("post", "u")])
+    assert found == {"change-collation", "add-unique"}
