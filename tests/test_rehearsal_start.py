@@ -621,6 +621,8 @@ class TestSame:
             ('ForeignKey("D", related_name="+")', 'ForeignKey("D")', True),
             ("CharField(max_length=9)", "CharField()", False),
             ('CharField(db_column="d")', "CharField()", False),
+            ('models.CharField(choices=["a"])', "models.CharField()", True),
+            ('kinds.KindField(choices=["a"])', "kinds.KindField()", False),
             ("helper(validators=[])", "helper()", False),
             ("helper()(validators=[])", "helper()()", False),
         ],
@@ -631,6 +633,55 @@ class TestSame:
         texts = [MODULE.replace('"c", 1', f'"c", {field}') for field in (old, new)]
         before, after = (text.encode() for text in texts)
         assert is_same_migration(before, after) is is_same
+
+    @pytest.mark.parametrize(
+        ("operation", "old", "new", "is_same"),
+        [
+            (
+                "RunPython(run, code=run)",
+                "A = 1\ndef run(): A",
+                "def run(): return 2",
+                True,
+            ),
+            (
+                "RunPython(run)",
+                "def run(): other()\ndef other(): return 1",
+                "def run(): return 2",
+                True,
+            ),
+            (
+                "CharField(default=make)",
+                "def make(): return 1",
+                "def make(): return 2",
+                True,
+            ),
+            # These are what operations are made of.
+            ("CharField(max_length=N)", "N = 1", "N = 2", False),
+            (
+                "CharField(max_length=N)",
+                "N: int = M\nM = 1",
+                "N: int = M\nM = 2",
+                False,
+            ),
+            ("RunSQL(S)", 'S = "DROP"', 'S = "CREATE"', False),
+            ("RunSQL(make())", "def make(): return 1", "def make(): return 2", False),
+            (
+                "RunSQL(*map(make, []))",
+                "def make(): return 1",
+                "def make(): return 2",
+                False,
+            ),
+            ("Own()", "class Own: a = 1", "class Own: a = 2", False),
+            ("RunPython(run)", "if run: N = 1", "if run: N = 2", False),
+        ],
+    )
+    def test_the_code_beside_the_operations(
+        self, operation: str, old: str, new: str, is_same: bool
+    ) -> None:
+        text = f"class Migration(Base):\n    operations = [{operation}]\n"
+        texts = [f"{code}\n{text}".encode() for code in (old, new)]
+        assert not is_same_migration(*texts)
+        assert is_same_migration(*texts, but_for_code=True) is is_same
 
     @pytest.mark.parametrize(
         "text",

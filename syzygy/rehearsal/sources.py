@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import warnings
+from collections.abc import Iterator
 
 from syzygy.graph import MigrationKey
 
@@ -13,7 +14,6 @@ _PLACEMENT = {"dependencies", "initial", "replaces", "run_before", "stage"}
 # take them out, so that nothing needs the functions any more that they name.
 _OF_NO_COLUMN = {
     "blank",
-    "choices",
     "editable",
     "error_messages",
     "help_text",
@@ -25,6 +25,8 @@ _OF_NO_COLUMN = {
     "validators",
     "verbose_name",
 }
+# Some that others' fields make a type of, such as an ENUM.
+_OF_NO_COLUMN_OF_DJANGO = {"choices"}
 
 
 def is_same_migration(
@@ -34,9 +36,9 @@ def is_same_migration(
 
     Formatting, comments, docstrings, annotations, the order of imports and what isn't
     used of them make no difference, nor do arguments of fields that the database never
-    hears of, nor a migration's place among the others. ``but_for_code`` leaves out what
-    stands beside the class: functions and values that operations name. ``None`` is no
-    text at all.
+    hears of, nor a migration's place among the others. ``but_for_code`` leaves out the
+    functions that operations are given, and what only those use. ``None`` is no text at
+    all.
     """
     if old == new:
         return True
@@ -82,11 +84,9 @@ def _meaning(text: bytes, but_for_code: bool) -> tuple[str, frozenset[str]] | No
     try:
         body = _Essence().visit(tree)
         imports = [n for n in body.body if isinstance(n, ast.Import | ast.ImportFrom)]
-        body.body = [
-            node
-            for node in body.body
-            if node not in imports and not (but_for_code and not _is_migration(node))
-        ]
+        body.body = [node for node in body.body if node not in imports]
+        if but_for_code:
+            body.body = _without_code(body.body)
         used = {n.id for n in ast.walk(body) if isinstance(n, ast.Name)}
         return ast.dump(body), frozenset(
             name for node in imports for name in _imported(node, used)
@@ -118,14 +118,62 @@ def _assigned(node: ast.stmt) -> list[str]:
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
-def _is_migration(node: ast.stmt) -> bool:
-    return isinstance(node, ast.ClassDef) and node.name == "Migration"
+def _without_code(body: list[ast.stmt]) -> list[ast.stmt]:
+    """The statements of a module that tell what its operations are."""
+    defined: dict[str, list[ast.stmt]] = {}
+    pending = []
+    for node in body:
+        names = _defined(node)
+        for name in names:
+            defined.setdefault(name, []).append(node)
+        if not names or "Migration" in names:
+            pending.append(node)
+    kept: list[ast.stmt] = []
+    while pending:
+        node = pending.pop()
+        if node not in kept:
+            kept.append(node)
+            for name, is_given in _used(node):
+                pending += (
+                    each
+                    for each in defined.get(name, ())
+                    if not (is_given and isinstance(each, ast.FunctionDef))
+                )
+    return [node for node in body if node in kept]
 
 
-def _makes_field(node: ast.Call) -> bool:
-    """Whether what is called is named as the classes of fields are."""
-    name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-    return name.endswith(("Field", "ForeignKey"))
+def _defined(node: ast.stmt) -> list[str]:
+    """The names that a statement is about which does nothing else."""
+    if isinstance(node, ast.ClassDef | ast.FunctionDef):
+        return [node.name]
+    return _assigned(node)
+
+
+def _used(node: ast.stmt) -> Iterator[tuple[str, bool]]:
+    """The names in a statement, and whether they are but given to a new object.
+
+    Operations and fields are; the functions among their arguments run later, if at all.
+    """
+    given: set[ast.expr] = set()
+    for each in ast.walk(node):
+        if isinstance(each, ast.Call) and _called(each)[:1].isupper():
+            given.update(each.args, (keyword.value for keyword in each.keywords))
+        elif isinstance(each, ast.Name):
+            yield each.id, each in given
+
+
+def _called(node: ast.Call) -> str:
+    """The name of what is called, without that of its module."""
+    name: str = getattr(node.func, "attr", getattr(node.func, "id", ""))
+    return name
+
+
+def _unheard(node: ast.Call) -> set[str]:
+    """The arguments of which no database hears, if it is named as fields are."""
+    if not _called(node).endswith(("Field", "ForeignKey")):
+        return set()
+    is_djangos = ast.unparse(node.func).startswith(("models.", "django."))
+    return _OF_NO_COLUMN | (_OF_NO_COLUMN_OF_DJANGO if is_djangos else set())
 
 
 def _is_placement(node: ast.stmt) -> bool:
@@ -163,6 +211,6 @@ class _Essence(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         # The first matters to squashing alone.
-        ignored = {"elidable"} | (_OF_NO_COLUMN if _makes_field(node) else set())
+        ignored = {"elidable"} | _unheard(node)
         node.keywords = [k for k in node.keywords if k.arg not in ignored]
         return self.generic_visit(node)
