@@ -235,6 +235,8 @@ def _judge(
     in_plan: Judgement = []
     halves: dict[int, Halves] = {}
     error: InvalidStage | None = None
+    # Operations inside of the first one lift constraints, too.
+    history.applying = key
     for operation in migration.operations:
         judged: tuple[Rule, ...] = ()
         try:
@@ -276,7 +278,7 @@ def _touches_unseen(
 ) -> bool:
     """Whether all that a migration touches is created by the plan."""
     unseen = True
-    key = key_of(migration)
+    history.applying = key = key_of(migration)
     for operation in migration.operations:
         try:
             judged = _ask(operation, key[0], history, plan)

@@ -734,3 +734,17 @@ def test_each_migration_is_a_release_of_its_own() -> None:
     assert not breaking(audited([AUTHOR], step(POST), later))
     assert breaking(audited_alone([AUTHOR], step(POST), later)) == {"SZ007"}
     assert not breaking(audited_alone([AUTHOR], step(POST, *later["operations"])))
+
+
+@pytest.mark.parametrize("stage", [None, Stage.PRE_DEPLOY])
+def test_what_comes_in_place_of_the_same_inside_of_one_operation(
+    stage: Stage | None,
+) -> None:
+    options = {"unique_together": {("number", "size")}}
+    integers = {"number": models.IntegerField(), "size": models.IntegerField()}
+    pair = models.UniqueConstraint(fields=["number", "size"], name="pair")
+    replaced = [AlterUniqueTogether("post", set()), AddConstraint("post", pair)]
+    whole = RunSQL("SELECT 1", state_operations=replaced)
+    attributes = {"stage": stage} if stage else {}
+    found = audited([model("Post", (), options, **integers)], step(whole, **attributes))
+    assert breaking(found) == set()

@@ -470,6 +470,24 @@ def test_a_constraint_in_place_of_unique_together_waits_for_nothing(
     assert found.deciding == (NOT_TOGETHER, rules.REMOVE_UNIQUE_TOGETHER)
 
 
+@pytest.mark.parametrize("planned", [True, False])
+@pytest.mark.parametrize(
+    "whole",
+    [
+        SeparateDatabaseAndState([NOT_TOGETHER, PAIR]),
+        RunSQL("SELECT 1", state_operations=[NOT_TOGETHER, PAIR]),
+    ],
+    ids=named,
+)
+def test_a_constraint_in_place_of_another_inside_of_one_operation(
+    whole: Operation, planned: bool
+) -> None:
+    found = decide_all(
+        migration("0002", whole), before=[*BEFORE, TOGETHER], planned=planned
+    )
+    assert [each.stage for each in found] == [PRE]
+
+
 def test_what_an_earlier_release_dropped_is_not_in_force() -> None:
     found = decide_all(
         migration("0002", NOT_TOGETHER),

@@ -170,6 +170,7 @@ def _look(
         skip(subject.migration, history)
         return audited
     label = subject.migration.app_label
+    history.applying = subject.key
     for position, operation in enumerate(subject.migration.operations):
         history.unseen = release.migrations
         has_effect = False
@@ -180,7 +181,6 @@ def _look(
             has_effect = has_effect or is_real
         is_new = has_effect and (release.is_first or makes_its_own(operation))
         history.origin = subject.key if is_new else None
-        history.applying = subject.key
         history.advance(operation, label)
     yield from _ask(rules, audited)
     return audited
