@@ -163,10 +163,7 @@ def decide(
         return decision
     relaxed = infer(in_plan) if plan else None
     if relaxed is not None and relaxed.stage is not Stage.POST_DEPLOY:
-        if decision is None:
-            # The new release uses what is created as this migration leaves it.
-            return relaxed._replace(required=relaxed.stage is not None, unseen=True)
-        return decision._replace(unseen=True)
+        return _relaxed(decision, relaxed, in_plan)
     if plan and relaxed is None:
         # What one stage suits by itself the plan's other migrations may rule out.
         decision, own = None, in_plan
@@ -178,6 +175,19 @@ def decide(
     if fallback := policy.fallen_back(migration):
         return Decision(*fallback, note=complain(own, halves))
     raise ambiguous_stage(migration, policy, own, halves)
+
+
+def _relaxed(
+    decision: Decision | None, relaxed: Decision, in_plan: Judgement
+) -> Decision:
+    """What holds of a decision that a plan ``relaxed``, by what is judged of it."""
+    if decision is None:
+        # The new release uses what is created as this migration leaves it.
+        return relaxed._replace(required=relaxed.stage is not None, unseen=True)
+    if any(rule is rules.REPLACE_CONSTRAINT for _, rule in in_plan):
+        # Until it has run, nothing keeps out the rows that violate it.
+        return relaxed._replace(unseen=True)
+    return decision._replace(unseen=True)
 
 
 def is_assumed(judgement: Judgement) -> bool:

@@ -470,6 +470,14 @@ def test_a_constraint_in_place_of_unique_together_waits_for_nothing(
     assert found.deciding == (NOT_TOGETHER, rules.REMOVE_UNIQUE_TOGETHER)
 
 
+def test_a_constraint_in_place_of_what_the_same_plan_drops() -> None:
+    """It goes along with that, whenever it is: there must be no gap between the two."""
+    dropped, added = migration("0002", NOT_TOGETHER), migration("0003", PAIR)
+    found = decide_all(dropped, added, before=[*BEFORE, TOGETHER])
+    assert [each.stage for each in found] == [PRE, PRE]
+    assert [each.required for each in found] == [True, False]
+
+
 @pytest.mark.parametrize("planned", [True, False])
 @pytest.mark.parametrize(
     "whole",
