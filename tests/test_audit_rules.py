@@ -51,6 +51,8 @@ from tests.docs_helpers import (
 )
 from tests.rules_helpers import model
 
+PLAIN = AlterField("post", "a", models.IntegerField())
+
 RULES = all_rules()
 VENDORS = {"postgresql": "PostgreSQL", "mysql": "MySQL", "sqlite": "SQLite"}
 # Examples of which the operations alone don't tell; other tests have them.
@@ -293,6 +295,46 @@ def test_sql_that_forbids_what_nobody_writes() -> None:
     assert not found("a SET NOT NULL", told(longer))
     # The running release leaves out what it doesn't know.
     assert found("d DROP DEFAULT", AddField("post", "d", text(null=True)))
+
+
+@pytest.mark.parametrize(
+    ("sql", "operations", "is_found"),
+    [
+        ("CREATE UNIQUE INDEX i ON blog_post (a)", [], False),
+        ('CREATE UNIQUE INDEX CONCURRENTLY i ON "blog_post" ("b", "A")', [], False),
+        ("CREATE UNIQUE INDEX i ON blog_post USING btree (a) WHERE b > 1", [], False),
+        ("CREATE UNIQUE INDEX i ON blog_post (c, id, b)", [], False),
+        ("CREATE UNIQUE INDEX i ON blog_post (a)", [PLAIN], False),
+        ("CREATE UNIQUE INDEX i ON blog_post (b, a)", [PLAIN], False),
+        ("ALTER TABLE blog_post ADD CONSTRAINT i UNIQUE USING INDEX i", [], False),
+        ("CREATE UNIQUE INDEX i ON blog_post (b)", [], True),
+        ("CREATE UNIQUE INDEX i ON blog_post (b, other)", [], True),
+        ("CREATE UNIQUE INDEX i ON blog_post (d)", [], True),
+        ("CREATE UNIQUE INDEX i ON blog_post (a) NULLS NOT DISTINCT", [], True),
+        ("CREATE UNIQUE INDEX i ON blog_post (lower(a))", [], True),
+        ("CREATE UNIQUE INDEX i ON blog_post (a text_ops)", [], True),
+        ("CREATE UNIQUE INDEX i ON blog_post (a COLLATE nocase)", [], True),
+        ("CREATE UNIQUE INDEX i ON blog_post", [], True),
+        ("ALTER TABLE blog_post ADD CONSTRAINT i PRIMARY KEY USING INDEX i", [], True),
+    ],
+)
+def test_unique_indexes_of_what_is_unique_already(
+    sql: str, operations: Sequence[Operation], is_found: bool
+) -> None:
+    numbers = {name: models.IntegerField(null=True) for name in "bcd"}
+    covering = models.UniqueConstraint(fields=["d"], include=["b"], name="d")
+    before = [
+        model(
+            "Post",
+            (),
+            {"unique_together": {("b", "c")}},
+            a=models.IntegerField(unique=True),
+            **numbers,
+        ),
+        AddConstraint("post", covering),
+    ]
+    early = step(*operations, RunSQL(sql, ""), stage=Stage.PRE_DEPLOY)
+    assert ("SZ013" in codes(audited(before, early))) is is_found
 
 
 def test_the_removal_of_a_foreign_key() -> None:

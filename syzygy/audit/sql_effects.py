@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from syzygy.alterations import column_name, has_db_default
-from syzygy.history import AnyField, History
+from syzygy.constraints import effects as effects_of_model
+from syzygy.history import AnyField, History, ModelKey
 from syzygy.sql import ObjectType, schema_changes
 from syzygy.sql_scanner import Token, Tokens, statements
 
@@ -35,13 +36,15 @@ _CONSTRAINTS = {"CONSTRAINT", "UNIQUE", "CHECK", "FOREIGN", "PRIMARY", "EXCLUDE"
 class Effect(NamedTuple):
     """What a statement does: ``kind`` is "tightens" or "rewrites".
 
-    The ``column`` is empty if the clause is about no single one that there was.
+    The ``column`` is empty if the clause is about no single one that there was. A
+    unique index has ``columns`` if it compares these alone, as they are.
     """
 
     kind: str
     table: str
     clause: str
     column: str = ""
+    columns: tuple[str, ...] = ()
 
 
 def texts(sql: Any) -> Iterator[str]:
@@ -96,6 +99,12 @@ def dropped_tables(sql: Any) -> Iterator[str]:
 
 def is_respected(history: History, effect: Effect) -> bool:
     """Whether no release that knows the models writes what is forbidden."""
+    if effect.columns:
+        return any(
+            history.table(key).lower() == effect.table.lower()
+            and _is_in_force(history, key, effect.columns)
+            for key in history.models
+        )
     fields = _fields(history, effect) if effect.column else ()
     if not fields or any(field.primary_key for field in fields):
         return False
@@ -103,6 +112,26 @@ def is_respected(history: History, effect: Effect) -> bool:
         return not any(field.null for field in fields)
     # Django leaves no other column out of an INSERT.
     return effect.clause == "DROP DEFAULT" and not any(map(has_db_default, fields))
+
+
+def _is_in_force(history: History, key: ModelKey, columns: Iterable[str]) -> bool:
+    """Whether no rows of a model have the same in these columns, or hadn't just now."""
+    model = history.models[key]
+    names = {column_name(name, f).lower(): name for name, f in model.fields.items()}
+    found = frozenset(names.get(column.lower()) for column in columns)
+    # Where no index can include columns, Django makes no such constraint.
+    constraints = [
+        each
+        for each in model.options.get("constraints", ())
+        if not getattr(each, "include", ())
+    ]
+    return None not in found and (
+        history.was_in_force(key, found)
+        or any(
+            isinstance(each, frozenset) and each <= found
+            for each in effects_of_model(model, constraints)
+        )
+    )
 
 
 def _fields(history: History, effect: Effect) -> tuple[AnyField, ...]:
@@ -174,14 +203,27 @@ def _read(tokens: list[Token], made: set[str]) -> Iterator[Effect]:
     if words[:1] == ["CREATE"] and "TABLE" in words[:5]:
         made.add(_name(tokens, words.index("TABLE") + 1)[0])
     elif words[:3] == ["CREATE", "UNIQUE", "INDEX"] and "ON" in words:
-        table, _ = _name(tokens, words.index("ON") + 1)
+        table, at = _name(tokens, words.index("ON") + 1)
         if table not in made:
-            yield Effect("tightens", table, "CREATE UNIQUE INDEX")
+            columns = _columns(tokens[at:])
+            yield Effect("tightens", table, "CREATE UNIQUE INDEX", columns=columns)
     elif words[:1] == ["ALTER"] and "TABLE" in words[:3]:
         table, at = _name(tokens, words.index("TABLE") + 1)
         if table not in made:
             for action in _actions(tokens[at:]):
                 yield from _effects_of(action, table)
+
+
+def _columns(tokens: list[Token]) -> tuple[str, ...]:
+    """The columns of an index, if it is of columns alone that may be NULL at will."""
+    words = [token.word for token in tokens]
+    start = 2 if words[:1] == ["USING"] else 0
+    if words[start : start + 1] != ["("] or ")" not in words or "NULLS" in words:
+        return ()
+    parts = [*_actions(tokens[start + 1 : words.index(")")])]
+    if any(len(part) != 1 or part[0].kind not in _NAMES for part in parts):
+        return ()
+    return tuple(part[0].folded for part in parts)
 
 
 def _is_retyping(words: list[str]) -> bool:
@@ -206,6 +248,8 @@ def _effects_of(action: list[Token], table: str) -> Iterator[Effect]:
         if "NOT NULL" in text and "DEFAULT" not in words:
             yield Effect("tightens", table, f"{words[0]} COLUMN ... NOT NULL")
     elif first == ["ADD"] and len(words) > 1:
+        if "UNIQUE USING INDEX" in text:
+            return  # It is the index that forbids.
         if words[1] in _CONSTRAINTS:
             yield Effect("tightens", table, f"ADD {words[1]}")
         elif "NOT NULL" in text and not {"DEFAULT", "GENERATED", "AS"} & {*words}:
