@@ -170,12 +170,15 @@ def _alter_unique_together(
     # Of the same columns in another order Django makes another index, and the rows that
     # it allows are the same.
     kept = {*map(frozenset, before)} & {*map(frozenset, after)}
-    if any(frozenset(names) not in kept for names in before):
+    gone = {*map(frozenset, before)} - kept
+    if gone:
         yield rules.REMOVE_UNIQUE_TOGETHER
     for names in after - before:
         if frozenset(names) in kept:
             yield rules.ADD_INDEX
-        elif history.was_in_force(key, frozenset(names)):
+        elif history.was_in_force(key, frozenset(names)) or any(
+            each.issubset(names) for each in gone
+        ):
             yield rules.REPLACE_CONSTRAINT
         else:
             unseen = _leaves_null(history, key, names)

@@ -259,8 +259,42 @@ def test_what_is_built_in_place_of_the_same_is_built_in_that_stage(
         [remedy] = [each.remedy for each in found if each.code == INDEX]
         assert remedy.count(f"stage = Stage.{stage.name}") == 2
         assert f"Stage.{other.name}" not in remedy
+        written = [step(each, stage=stage) for each in operations[:-1]]
+        assert "SZ013" not in codes(audited(before, *written, *pasted(remedy)))
     [new] = audited([model("Post", **fields)], step(add, stage=Stage.POST_DEPLOY))
     assert new.remedy.count("stage = Stage.POST_DEPLOY") == 2
+
+
+def test_when_to_build_what_comes_in_place_of_the_same() -> None:
+    integers = {"number": models.IntegerField(unique=True), "size": text(20)}
+    before = [model("Post", title=text(20), **integers)]
+    plain = alter("number", models.IntegerField())
+    together: set[tuple[str, ...]] = set()
+    for pair, stage in ((("number", "title"), "PRE"), (("size", "title"), "POST")):
+        together = {*together, pair}
+        new = step(plain, AlterUniqueTogether("post", together))
+        (found,) = [each for each in audited(before, new) if each.code == INDEX]
+        assert set(re.findall(r"Stage\.(PRE|POST)_DEPLOY", found.remedy)) == {stage}
+
+
+def test_what_keeps_rows_from_the_same_goes_last() -> None:
+    pair = model(
+        "Post",
+        (),
+        {"unique_together": {("number", "title")}},
+        number=models.IntegerField(),
+        title=text(20),
+        size=text(20),
+    )
+    more = AlterUniqueTogether("post", {("number", "title", "size")})
+    found = audited([pair], step(more))
+    assert codes(found) == [INDEX]
+    build, use = pasted(found[0].remedy)
+    assert [type(each) for each in build["operations"]] == [migrations.RunSQL]
+    assert {build["stage"], use["stage"]} == {Stage.PRE_DEPLOY}
+    [both] = use["operations"]
+    assert both.database_operations[-1].unique_together == set()
+    assert codes(audited([pair], build, use)) == []
 
 
 def test_what_the_plan_creates_is_free() -> None:
@@ -468,6 +502,10 @@ WRITTEN: dict[str, tuple[str, Operation]] = {
     "otherwise together": (
         INDEX,
         AlterUniqueTogether("post", {("title", "loose"), ("title", "number")}),
+    ),
+    "together with one more": (
+        INDEX,
+        AlterUniqueTogether("post", {(*TOGETHER, "loose")}),
     ),
     "constraint": (INDEX, unique("number", "loose")),
     "deferred": (INDEX, unique("number", deferrable=DEFERRED)),

@@ -588,3 +588,20 @@ def test_what_becomes_unique_along_with_a_collation() -> None:
     operation = AlterField("post", "x", collated("nocase", unique=True))
     found = judged(operation, *before, new=[RemoveConstraint("post", "u")])
     assert found == {"change-collation", "add-unique"}
+
+
+def test_a_set_in_place_of_one_with_fewer_fields() -> None:
+    """Django writes one operation for that."""
+    assert judged(AlterUniqueTogether("post", {("y", "id", "x")}), PAIRED) == {
+        "remove-unique-together",
+        "replace-constraint",
+    }
+    two = AlterUniqueTogether("post", {("id", "x", "y"), ("id", "y")})
+    assert judged(two, PAIRED) == {
+        "remove-unique-together",
+        "replace-constraint",
+        "add-unique-together",
+    }
+    # What stays may have come with the same plan.
+    more = AlterUniqueTogether("post", {("id", "x"), ("id", "x", "y")})
+    assert judged(more, PAIRED) == {"add-unique-together"}

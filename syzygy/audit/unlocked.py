@@ -164,7 +164,8 @@ def together(
 ) -> str:
     """The code that builds the indexes of what is to be unique together.
 
-    What isn't unique any more goes first: the new release needs that at once.
+    What isn't unique any more goes first: the new release needs that at once. It goes
+    last if it keeps rows from the same until then.
     """
     history = operation.history
     table = _table(history, key)
@@ -173,8 +174,10 @@ def together(
     after = unique_together({"unique_together": change.option_value})
     columns = [_columns(history, key, each) for each in sorted(after - before)]
     indexes = [_Unique(_name(table, each, "uniq"), _list(each)) for each in columns]
-    kept = AlterUniqueTogether(change.name, before & after)
-    first = [remedies.code(kept)] if before - after else []
+    kept = [AlterUniqueTogether(change.name, before & after)] if before - after else []
+    if _stage(operation) is not _POST:
+        return _NEXT.join(_built(operation, table, indexes, change, kept))
+    first = map(remedies.code, kept)
     return _NEXT.join([*first, *_built(operation, table, indexes, change)])
 
 
@@ -201,12 +204,15 @@ def unique_index(
 
 
 def _stage(operation: AuditedOperation) -> Stage:
-    """When to build it: at once where something else has forbidden the same so far."""
-    is_in_place = any(
-        rule is rules.REPLACE_CONSTRAINT or is_lasting(operation, rule)
-        for rule in operation.effects
-    )
-    return (operation.stage or Stage.PRE_DEPLOY) if is_in_place else _POST
+    """When to build it: at once where something else has forbidden the same so far.
+
+    That is, if it doesn't build others, too.
+    """
+    late = [rule for rule in operation.effects if rule.required is _POST]
+    is_in_place = rules.REPLACE_CONSTRAINT in operation.effects or bool(late)
+    if is_in_place and all(is_lasting(operation, rule) for rule in late):
+        return operation.stage or Stage.PRE_DEPLOY
+    return _POST
 
 
 def _built(
