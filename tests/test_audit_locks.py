@@ -297,6 +297,28 @@ def test_what_keeps_rows_from_the_same_goes_last() -> None:
     assert codes(audited([pair], build, use)) == []
 
 
+def test_what_is_dropped_stays_until_there_is_another_index() -> None:
+    """What nobody keeps rows from while it is built may fail at them."""
+    pair: set[tuple[str, ...]] = {("number", "title")}
+    mere = models.UniqueConstraint(Lower("title"), name="lower")
+    fields = {"number": models.IntegerField(unique=True), "title": text(20)}
+    before = [model("Post", **fields), AddConstraint("post", mere)]
+    plain = alter("number", models.IntegerField())
+    single = models.UniqueConstraint(fields=["number"], name="single")
+    for change in (AlterUniqueTogether("post", pair), AddConstraint("post", single)):
+        found = audited(before, step(plain, change))
+        [remedy] = [each.remedy for each in found if each.code == INDEX]
+        assert "in a migration before the one that drops what it replaces" in remedy
+        build, use = pasted(remedy)
+        use["operations"].insert(0, plain)
+        assert not codes(audited(before, build, use))
+    renamed = models.UniqueConstraint(Lower("title"), name="other")
+    drop, add = RemoveConstraint("post", "lower"), AddConstraint("post", renamed)
+    found = audited(before, step(drop, add))
+    [remedy] = [each.remedy for each in found if each.code == INDEX]
+    assert "concurrently, before what it replaces is dropped, with" in remedy
+
+
 def test_what_the_plan_creates_is_free() -> None:
     for _, _, _, operation in FACTS:
         found = audited([], step(*BEFORE), step(operation))

@@ -95,9 +95,10 @@ def concurrently(operation: AuditedOperation) -> str:
     if isinstance(change, AddField | AlterField):
         return _unique_field(operation, key, change)
     if isinstance(change, AlterUniqueTogether):
-        return f"{_UNIQUE}{unlocked.together(operation, key, change)}"
+        return f"{_unique(operation)}{unlocked.together(operation, key, change)}"
     if not _is_mere_index(change.constraint):
-        return f"{_UNIQUE}{unlocked.unique_constraint(operation, key, change)}"
+        code = unlocked.unique_constraint(operation, key, change)
+        return f"{_unique(operation)}{code}"
     left_out = ""
     if change.constraint.expressions or change.constraint.condition:
         label, name = operation.migration.key
@@ -105,9 +106,10 @@ def concurrently(operation: AuditedOperation) -> str:
             f'; what "..." stands for is told by "manage.py sqlmigrate '
             f'{messages.target(label, name)}"'
         )
+    when = ", before what it replaces is dropped" * _replaces(operation)
     return (
-        f"Build that unique index concurrently, with this operation as state operation"
-        f"{left_out}:{unlocked.unique_index(operation, key, change)}"
+        f"Build that unique index concurrently{when}, with this operation as state "
+        f"operation{left_out}:{unlocked.unique_index(operation, key, change)}"
     )
 
 
@@ -125,14 +127,31 @@ def _unique_field(
             change = _with(change, db_constraint=False)
     elif unlocked.loses_like(operation, key, change):
         first = _LIKE
-    return f"{first}{_UNIQUE}{unlocked.unique_field(operation, key, change)}"
+    code = unlocked.unique_field(operation, key, change)
+    return f"{first}{_unique(operation)}{code}"
 
 
 _LIKE = (
     "The index that the field has goes in the end, and the one for LIKE with it: if "
     "queries need that, add an index with opclasses concurrently before. "
 )
-_UNIQUE = "Build a unique index concurrently, and make the constraint of it:"
+
+
+def _unique(operation: AuditedOperation) -> str:
+    """What the code does that builds a unique index for a constraint."""
+    if _replaces(operation):
+        return (
+            "Build a unique index concurrently, in a migration before the one that "
+            "drops what it replaces, and make the constraint of it right after that is "
+            "dropped:"
+        )
+    return "Build a unique index concurrently, and make the constraint of it:"
+
+
+def _replaces(operation: AuditedOperation) -> bool:
+    """Whether something before it drops what has forbidden the same until then."""
+    drops_itself = rules.REMOVE_UNIQUE_TOGETHER in operation.effects
+    return rules.REPLACE_CONSTRAINT in operation.effects and not drops_itself
 
 
 def _is_sql_enough(change: Any) -> bool:
