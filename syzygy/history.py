@@ -22,11 +22,14 @@ from syzygy.constraints import (
     constraint_fields,
     definition,
     effect,
+    effects,
     proves_not_null,
     unique_together,
 )
+from syzygy.lifting import Lifting
 
 ModelKey: TypeAlias = tuple[str, str]
+
 # Which attributes a field has depends on its class, of which there is no end.
 AnyField: TypeAlias = Any
 
@@ -84,13 +87,6 @@ def collation(field: AnyField) -> Any:
     return getattr(field, "db_collation", None)
 
 
-def _forbids(lifted: Hashable, what: Hashable) -> bool:
-    """Whether the one effect of constraints is the other one, or implies it."""
-    if isinstance(lifted, frozenset) and isinstance(what, frozenset):
-        return lifted <= what
-    return lifted == what
-
-
 class History(UnrenderedState):
     """The state before the next operation.
 
@@ -112,8 +108,7 @@ class History(UnrenderedState):
         self._origins: dict[tuple[str, ...], Hashable] = {}
         # Fields that the running release has otherwise, or doesn't have (None).
         self._released: dict[tuple[str, str, str], AnyField | None] = {}
-        # What lifted that which rows were kept from.
-        self._lifted: dict[tuple[ModelKey, Hashable], Hashable] = {}
+        self._lifting = Lifting()
         # The names of constraints that name fields as these were called before.
         self._outdated: set[str] = set()
         # Those of models that were created before the history starts.
@@ -197,17 +192,31 @@ class History(UnrenderedState):
         <syzygy.constraints.effect>` of a constraint, of which any will do. Rows that
         differ in some fields differ in more fields, too.
         """
-        return any(
-            model == key and lifter in self.unseen and _forbids(lifted, form)
-            for (model, lifted), lifter in self._lifted.items()
-            for form in forms
+        return any(self._lifting.was_in_force(key, form, self.unseen) for form in forms)
+
+    def is_in_force(self, key: ModelKey, names: Collection[str]) -> bool:
+        """Whether no two rows of the running release are equal in these fields.
+
+        That is, or were until just now. Where no index can include columns, Django
+        makes no constraint that does so.
+        """
+        constraints = [
+            each
+            for each in self.models[key].options.get("constraints", ())
+            if not getattr(each, "include", ())
+        ]
+        return self.was_in_force(key, frozenset(names)) or any(
+            isinstance(each, frozenset)
+            and each.issubset(names)
+            and not self._lifting.is_new(key, each, self.unseen)
+            for each in effects(self.models[key], constraints)
         )
 
     def forget_origins(self) -> None:
         """Take all that exists for known to the running release, and no more."""
         self._origins.clear()
         self._released.clear()
-        self._lifted.clear()
+        self._lifting.clear()
 
     # How it moves on
 
@@ -231,7 +240,7 @@ class History(UnrenderedState):
         twin._origins = dict(self._origins)
         twin._stray_fields = dict(self._stray_fields)
         twin._released = dict(self._released)
-        twin._lifted = dict(self._lifted)
+        twin._lifting = self._lifting.copy()
         twin._outdated = set(self._outdated)
         return twin
 
@@ -241,7 +250,7 @@ class History(UnrenderedState):
         """Django's, remembering where the model comes from."""
         super().add_model(model_state)
         key = (model_state.app_label, model_state.name_lower)
-        self._forget_lifted(key)
+        self._lifting.forget(key)
         self._created(*key)
         for name in model_state.fields if self.unseen else ():
             self._released.setdefault((*key, name), None)
@@ -256,9 +265,7 @@ class History(UnrenderedState):
             self._rename_origin(key, new + key[2:])
         for label, model, name in [key for key in self._released if key[:2] == old]:
             self._released[*new, name] = self._released.pop((label, model, name))
-        self._forget_lifted(new)
-        for lifted, what in [each for each in self._lifted if each[0] == old]:
-            self._lifted[new, what] = self._lifted.pop((lifted, what))
+        self._lifting.rename_model(old, new)
 
     def add_field(
         self,
@@ -276,6 +283,8 @@ class History(UnrenderedState):
         else:
             self._stray_fields[app_label, model_name, name] = field
         self._created(app_label, model_name, name)
+        if field._unique:
+            self._impose((app_label, model_name), [frozenset([name])])
 
     def alter_field(
         self,
@@ -294,11 +303,15 @@ class History(UnrenderedState):
             super().alter_field(app_label, model_name, name, field, preserve_default)
         else:
             self._stray_fields[(*key, name)] = _kept(field, preserve_default)
-        if self._lifted and before is not None and _values(before) != _values(field):
-            self._forget_lifted(key, name)
-        is_unique_no_more = before is not None and before._unique and not field._unique
-        if is_unique_no_more and collation(before) == collation(field):
-            self._lift(key, [frozenset([name])])
+        if before is None:
+            return
+        if self._lifting and _values(before) != _values(field):
+            self._lifting.forget(key, name)
+        if field._unique and not before._unique:
+            self._impose(key, [frozenset([name])])
+        if before._unique and not field._unique:
+            alike = collation(before) == collation(field)
+            self._lift(key, [frozenset([name])] if alike else [])
 
     def alter_model_options(
         self,
@@ -311,8 +324,9 @@ class History(UnrenderedState):
         key = (app_label, model_name)
         before = unique_together(self.models[key].options)
         super().alter_model_options(app_label, model_name, options, option_keys)
-        gone = before - unique_together(self.models[key].options)
-        self._lift(key, map(frozenset, gone))
+        after = unique_together(self.models[key].options)
+        self._lift(key, map(frozenset, before - after))
+        self._impose(key, map(frozenset, after - before))
 
     def remove_constraint(
         self, app_label: str, model_name: str, constraint_name: str
@@ -321,13 +335,11 @@ class History(UnrenderedState):
         key = (app_label, model_name)
         before = self.models[key].options.get("constraints", ())
         super().remove_constraint(app_label, model_name, constraint_name)
-        for each in before:
-            if each.name != constraint_name or each.name in self._outdated:
-                continue
-            self._lift(key, [definition(each)])
-            # Where no index can include columns, Django makes no such constraint.
-            if not getattr(each, "include", ()):
-                self._lift(key, [effect(each)])
+        for each in before if self.applying is not None else ():
+            if each.name == constraint_name and each.name not in self._outdated:
+                # Where no index can include columns, Django makes no such constraint.
+                sure = [] if getattr(each, "include", ()) else [effect(each)]
+                self._lift(key, {definition(each), *sure})
 
     def add_constraint(
         self, app_label: str, model_name: str, constraint: BaseConstraint
@@ -336,6 +348,9 @@ class History(UnrenderedState):
         super().add_constraint(app_label, model_name, constraint)
         self._outdated.discard(constraint.name)
         self._created(app_label, model_name, "", constraint.name)
+        if self.applying is not None:
+            forms = {effect(constraint), definition(constraint)}
+            self._impose((app_label, model_name), forms)
 
     def rename_field(
         self, app_label: str, model_name: str, old_name: str, new_name: str
@@ -347,7 +362,7 @@ class History(UnrenderedState):
         :mod:`syzygy.renaming` does, takes time for every field as well.
         """
         key = (app_label, model_name)
-        self._forget_lifted(key, old_name)
+        self._lifting.rename_field(key, old_name, new_name)
         self._rename_origin((*key, old_name), (*key, new_name))
         if (*key, old_name) in self._released:
             self._released[*key, new_name] = self._released.pop((*key, old_name))
@@ -403,7 +418,7 @@ class History(UnrenderedState):
     def remove_field(self, app_label: str, model_name: str, name: str) -> None:
         """Django's, or forget a field of a model that isn't known."""
         self._origins.pop((app_label, model_name, name), None)
-        self._forget_lifted((app_label, model_name), name)
+        self._lifting.forget((app_label, model_name), name)
         if (app_label, model_name) in self.models:
             super().remove_field(app_label, model_name, name)
         else:
@@ -424,13 +439,11 @@ class History(UnrenderedState):
 
     def _lift(self, key: ModelKey, effects: Iterable[Hashable]) -> None:
         if self.applying is not None and self.has_table(key):
-            self._lifted.update({(key, each): self.applying for each in effects})
+            self._lifting.lift(key, effects, self.applying)
 
-    def _forget_lifted(self, key: ModelKey, name: str | None = None) -> None:
-        """Forget what was about that field, or may have been; or all of the model."""
-        for model, what in [each for each in self._lifted if each[0] == key]:
-            if name is None or not isinstance(what, frozenset) or name in what:
-                del self._lifted[model, what]
+    def _impose(self, key: ModelKey, effects: Iterable[Hashable]) -> None:
+        if self.applying is not None:
+            self._lifting.impose(key, effects, self.applying)
 
     def _created(self, *key: str) -> None:
         if self.origin is not None:

@@ -52,6 +52,22 @@ from tests.docs_helpers import (
 from tests.rules_helpers import model
 
 PLAIN = AlterField("post", "a", models.IntegerField())
+SINGLE = models.UniqueConstraint(fields=["b"], name="b")
+STATED = SeparateDatabaseAndState(
+    state_operations=[AlterField("post", "b", models.IntegerField(unique=True))]
+)
+UNSTATED = AlterField("post", "b", models.IntegerField())
+# The column is the new one, as it is called.
+RENAMED = [
+    RenameField("post", "b", "e"),
+    AlterField("post", "d", models.IntegerField(null=True)),
+]
+STATED_PAIR = SeparateDatabaseAndState(
+    state_operations=[AlterUniqueTogether("post", {("b",)})]
+)
+STATED_SINGLE = SeparateDatabaseAndState(
+    state_operations=[AddConstraint("post", SINGLE)]
+)
 
 RULES = all_rules()
 VENDORS = {"postgresql": "PostgreSQL", "mysql": "MySQL", "sqlite": "SQLite"}
@@ -307,6 +323,12 @@ def test_sql_that_forbids_what_nobody_writes() -> None:
         ("CREATE UNIQUE INDEX i ON blog_post (a)", [PLAIN], False),
         ("CREATE UNIQUE INDEX i ON blog_post (b, a)", [PLAIN], False),
         ("ALTER TABLE blog_post ADD CONSTRAINT i UNIQUE USING INDEX i", [], False),
+        # What only the state says, or what comes with the plan, no release keeps to.
+        ("CREATE UNIQUE INDEX i ON blog_post (b)", [STATED], True),
+        ("CREATE UNIQUE INDEX i ON blog_post (b)", [STATED, UNSTATED], True),
+        ("CREATE UNIQUE INDEX i ON blog_post (e)", [STATED, *RENAMED], True),
+        ("CREATE UNIQUE INDEX i ON blog_post (b)", [STATED_PAIR], True),
+        ("CREATE UNIQUE INDEX i ON blog_post (b)", [STATED_SINGLE], True),
         ("CREATE UNIQUE INDEX i ON blog_post (b)", [], True),
         ("CREATE UNIQUE INDEX i ON blog_post (b, other)", [], True),
         ("CREATE UNIQUE INDEX i ON blog_post (d)", [], True),

@@ -453,6 +453,12 @@ _ALIKE = [
             [POST, AddConstraint("post", UNIQUE)],
             [RemoveConstraint("post", "u")],
         ),
+        # It comes back once more.
+        (
+            AddConstraint("post", UNIQUE),
+            [SINGLE],
+            [NOT_SINGLE, AddConstraint("post", UNIQUE), RemoveConstraint("post", "u")],
+        ),
         # What differs in one field differs in two.
         (AlterUniqueTogether("post", {("id", "x")}), [SINGLE], [NOT_SINGLE]),
         (AddConstraint("post", PAIR), [SINGLE], [NOT_SINGLE]),
@@ -489,6 +495,7 @@ _ALIKE = [
         "to together",
         "field",
         "to field",
+        "again",
         "field to together",
         "field to two",
         "covering",
@@ -549,6 +556,18 @@ def test_what_comes_in_place_of_the_same_forbids_nothing_new(
             [PAIRED, model("Other", x=IntegerField())],
             [UNPAIR, RenameModel("Post", "Old"), RenameModel("Other", "Post")],
         ),
+        # It came with the same plan.
+        (
+            UNIQUE,
+            [POST],
+            [AddConstraint("post", UNIQUE), RemoveConstraint("post", "u")],
+        ),
+        (
+            UNIQUE,
+            [POST],
+            [AlterField("post", "x", IntegerField(unique=True)), NOT_SINGLE],
+        ),
+        (PAIR, [POST], [AlterUniqueTogether("post", {("id", "x")}), UNPAIR]),
         # The database may not have had it.
         (UNIQUE, [POST, AddConstraint("post", include("c", "id"))], [UNCOVERED]),
         (

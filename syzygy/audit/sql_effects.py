@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from syzygy.alterations import column_name, has_db_default
-from syzygy.constraints import effects as effects_of_model
 from syzygy.history import AnyField, History, ModelKey
 from syzygy.sql import ObjectType, schema_changes
 from syzygy.sql_scanner import Token, Tokens, statements
@@ -116,22 +115,10 @@ def is_respected(history: History, effect: Effect) -> bool:
 
 def _is_in_force(history: History, key: ModelKey, columns: Iterable[str]) -> bool:
     """Whether no rows of a model have the same in these columns, or hadn't just now."""
-    model = history.models[key]
-    names = {column_name(name, f).lower(): name for name, f in model.fields.items()}
-    found = frozenset(names.get(column.lower()) for column in columns)
-    # Where no index can include columns, Django makes no such constraint.
-    constraints = [
-        each
-        for each in model.options.get("constraints", ())
-        if not getattr(each, "include", ())
-    ]
-    return None not in found and (
-        history.was_in_force(key, found)
-        or any(
-            isinstance(each, frozenset) and each <= found
-            for each in effects_of_model(model, constraints)
-        )
-    )
+    fields = history.models[key].fields
+    names = {column_name(name, field).lower(): name for name, field in fields.items()}
+    found = {names.get(column.lower(), "") for column in columns}
+    return "" not in found and history.is_in_force(key, found)
 
 
 def _fields(history: History, effect: Effect) -> tuple[AnyField, ...]:
