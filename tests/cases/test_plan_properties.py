@@ -248,7 +248,7 @@ def filled(
         choices += [Atom("create", f"M{label}{number}{count}")] * 2
         choices += [Atom(kind) for kind in LOOSE]
         atom = dice.pick(choices)
-        if atom.kind in ALTERING:
+        if atom.kind in {*ALTERING, "remove"}:
             before = [atoms, *(drafts[n].atoms for n in reversed(drafts))]
             atom = replace(atom, was=last_alteration(atom, before))
         if atom.kind in ONCE:
@@ -377,7 +377,9 @@ class Oracle:
             case "add":
                 return "must", PRE, new_model
             case "remove":
-                return ("may", PRE, True) if new else ("must", POST, False)
+                # The new release can't fill a column that it doesn't know.
+                needed = "must" if atom.was == "not null" else "may"
+                return (needed, PRE, True) if new else ("must", POST, False)
             case "not null":
                 # Only a new table is safe from inserts that leave the column out.
                 return ("may", PRE, True) if new_model else ("must", POST, False)
