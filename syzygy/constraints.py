@@ -45,6 +45,22 @@ def effect(constraint: Any) -> Any:
     return definition(constraint)
 
 
+def forms(constraint: Any) -> list[Any]:
+    """Those in which what a constraint keeps rows from may have been lifted.
+
+    Where no index can include columns, Django makes no constraint that does so: that
+    one was in force is known only if the other one is like it.
+    """
+    if getattr(constraint, "include", ()):
+        return [effect(constraint), definition(constraint)]
+    return [effect(constraint)]
+
+
+def lifted_forms(constraint: Any) -> list[Any]:
+    """Those of what is lifted with a constraint."""
+    return forms(constraint)[-1:]
+
+
 def definition(constraint: Any) -> str:
     """What an index or a constraint is, but for its name, in a form to compare."""
     path, args, kwargs = constraint.deconstruct()

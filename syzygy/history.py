@@ -20,9 +20,10 @@ from django.db.models.options import normalize_together
 
 from syzygy.constraints import (
     constraint_fields,
-    definition,
     effect,
     effects,
+    forms,
+    lifted_forms,
     proves_not_null,
     unique_together,
 )
@@ -185,14 +186,24 @@ class History(UnrenderedState):
         constraints = model.options.get("constraints", ()) if model else ()
         return [each for each in constraints if proves_not_null(each, name)]
 
-    def was_in_force(self, key: ModelKey, *forms: Hashable) -> bool:
-        """Whether rows of the running release were kept from that until just now.
+    def was_in_force(self, key: ModelKey, names: Collection[str]) -> bool:
+        """Whether no two rows of the running release were equal until just now.
 
-        It is told in one or several ``forms``, such as the :func:`effect
-        <syzygy.constraints.effect>` of a constraint, of which any will do. Rows that
-        differ in some fields differ in more fields, too.
+        That is, in these fields. Rows that differ in some differ in more fields, too.
         """
-        return any(self._lifting.was_in_force(key, form, self.unseen) for form in forms)
+        return bool(self._lifting) and self._lifting.was_in_force(
+            key, frozenset(names), self.unseen
+        )
+
+    def is_replaced(self, key: ModelKey, constraint: BaseConstraint) -> bool:
+        """Whether rows of the running release were kept from the same until just now.
+
+        That is, from what the constraint will keep them from.
+        """
+        return bool(self._lifting) and any(
+            self._lifting.was_in_force(key, form, self.unseen)
+            for form in forms(constraint)
+        )
 
     def is_in_force(self, key: ModelKey, names: Collection[str]) -> bool:
         """Whether no two rows of the running release are equal in these fields.
@@ -200,16 +211,16 @@ class History(UnrenderedState):
         That is, or were until just now. Where no index can include columns, Django
         makes no constraint that does so.
         """
-        constraints = [
-            each
-            for each in self.models[key].options.get("constraints", ())
-            if not getattr(each, "include", ())
-        ]
-        return self.was_in_force(key, frozenset(names)) or any(
-            isinstance(each, frozenset)
-            and each.issubset(names)
-            and not self._lifting.is_new(key, each, self.unseen)
-            for each in effects(self.models[key], constraints)
+        model = self.models[key]
+        known = {each: each for each in effects(model, ())}
+        for each in model.options.get("constraints", ()):
+            if not getattr(each, "include", ()):
+                known[each.name] = effect(each)
+        return self.was_in_force(key, names) or any(
+            isinstance(form, frozenset)
+            and form.issubset(names)
+            and not self._lifting.is_new(key, what, self.unseen)
+            for what, form in known.items()
         )
 
     def forget_origins(self) -> None:
@@ -335,11 +346,9 @@ class History(UnrenderedState):
         key = (app_label, model_name)
         before = self.models[key].options.get("constraints", ())
         super().remove_constraint(app_label, model_name, constraint_name)
-        for each in before if self.applying is not None else ():
+        for each in before if self._remembers(key) else ():
             if each.name == constraint_name and each.name not in self._outdated:
-                # Where no index can include columns, Django makes no such constraint.
-                sure = [] if getattr(each, "include", ()) else [effect(each)]
-                self._lift(key, {definition(each), *sure})
+                self._lifting.lift(key, each.name, self.applying, lifted_forms(each))
 
     def add_constraint(
         self, app_label: str, model_name: str, constraint: BaseConstraint
@@ -349,8 +358,10 @@ class History(UnrenderedState):
         self._outdated.discard(constraint.name)
         self._created(app_label, model_name, "", constraint.name)
         if self.applying is not None:
-            forms = {effect(constraint), definition(constraint)}
-            self._impose((app_label, model_name), forms)
+            # The forms take time, and are of use only where something is lifted.
+            lifted = forms(constraint) if self._lifting else ()
+            key = (app_label, model_name)
+            self._lifting.impose(key, constraint.name, self.applying, lifted)
 
     def rename_field(
         self, app_label: str, model_name: str, old_name: str, new_name: str
@@ -437,13 +448,17 @@ class History(UnrenderedState):
         """Refuse to render."""
         raise RuntimeError("The migration history isn't rendered to model classes.")
 
+    def _remembers(self, key: ModelKey) -> bool:
+        """Whether it is remembered what is lifted of that model."""
+        return self.applying is not None and self.has_table(key)
+
     def _lift(self, key: ModelKey, effects: Iterable[Hashable]) -> None:
-        if self.applying is not None and self.has_table(key):
-            self._lifting.lift(key, effects, self.applying)
+        for each in effects if self._remembers(key) else ():
+            self._lifting.lift(key, each, self.applying, [each])
 
     def _impose(self, key: ModelKey, effects: Iterable[Hashable]) -> None:
-        if self.applying is not None:
-            self._lifting.impose(key, effects, self.applying)
+        for each in effects if self.applying is not None else ():
+            self._lifting.impose(key, each, self.applying, [each])
 
     def _created(self, *key: str) -> None:
         if self.origin is not None:

@@ -33,8 +33,6 @@ from syzygy.alterations import (
 from syzygy.constants import Stage
 from syzygy.constraints import (
     constraint_fields,
-    definition,
-    effect,
     has_expression,
     plainly_compared_fields,
     refuses_null,
@@ -176,7 +174,7 @@ def _alter_unique_together(
     for names in after - before:
         if frozenset(names) in kept:
             yield rules.ADD_INDEX
-        elif history.was_in_force(key, frozenset(names)) or any(
+        elif history.was_in_force(key, names) or any(
             each.issubset(names) for each in gone
         ):
             yield rules.REPLACE_CONSTRAINT
@@ -287,8 +285,10 @@ def _alter_field(
     key = (app_label, operation.model_name_lower)
     altered = alteration_rules(history, key, operation.name, operation.field)
     old = history.field(key, operation.name)
-    if collation(old) == collation(operation.field) and history.was_in_force(
-        key, frozenset([operation.name])
+    if (
+        rules.ADD_UNIQUE in altered
+        and collation(old) == collation(operation.field)
+        and history.was_in_force(key, [operation.name])
     ):
         replaced = {rules.ADD_UNIQUE: rules.REPLACE_CONSTRAINT}
         altered = [replaced.get(rule, rule) for rule in altered]
@@ -325,7 +325,7 @@ def _add_constraint(
 ) -> Rule:
     key = (app_label, operation.model_name_lower)
     constraint = operation.constraint
-    if history.was_in_force(key, effect(constraint), definition(constraint)):
+    if history.is_replaced(key, constraint):
         return rules.REPLACE_CONSTRAINT
     if isinstance(constraint, CheckConstraint):
         names = constraint_fields(constraint)

@@ -6,24 +6,23 @@ It is told by the effects of constraints, as :mod:`syzygy.constraints` has them.
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 _ValueT = TypeVar("_ValueT")
 # The app label and the lower-case name of a model.
 _Key: TypeAlias = tuple[str, str]
 
 
-class _Lift(NamedTuple):
-    """What has lifted something, and what had imposed it, if that is remembered."""
-
-    lifter: Hashable
-    imposer: Hashable
+# What has lifted something, and what had imposed it, if that is remembered.
+_Lift: TypeAlias = tuple[Hashable, Hashable]
 
 
 class Lifting:
-    """What each migration imposes and lifts, by model and effect.
+    """What each migration imposes and lifts, by model.
 
-    Of migrations that are ``unseen`` the running release knows nothing.
+    What is imposed goes by the name of the constraint, or else by its effect; what is
+    lifted by the forms in which it may be imposed again, such as the effect. Of
+    migrations that are ``unseen`` the running release knows nothing.
     """
 
     def __init__(self) -> None:
@@ -46,18 +45,24 @@ class Lifting:
         self._imposed.clear()
         self._lifted.clear()
 
-    def impose(self, key: _Key, effects: Iterable[Hashable], by: Hashable) -> None:
+    def impose(
+        self, key: _Key, what: Hashable, by: Hashable, forms: Iterable[Hashable]
+    ) -> None:
         """Remember that rows of a model are kept from something from now on."""
-        for each in effects:
-            lift = self._lifted.get((key, each))
-            # What is lifted to come back isn't new.
-            self._imposed[key, each] = by if lift is None else lift.imposer
+        # What is lifted to come back isn't new.
+        for each in forms:
+            if lift := self._lifted.get((key, each)):
+                _, by = lift
+                break
+        self._imposed[key, what] = by
 
-    def lift(self, key: _Key, effects: Iterable[Hashable], by: Hashable) -> None:
+    def lift(
+        self, key: _Key, what: Hashable, by: Hashable, forms: Iterable[Hashable]
+    ) -> None:
         """Remember that rows of a model are kept from something no more."""
-        for each in effects:
-            imposer = self._imposed.pop((key, each), None)
-            self._lifted[key, each] = _Lift(by, imposer)
+        imposer = self._imposed.pop((key, what), None)
+        for each in forms:
+            self._lifted[key, each] = by, imposer
 
     def was_in_force(
         self, key: _Key, what: Hashable, unseen: Collection[Hashable]
@@ -65,15 +70,15 @@ class Lifting:
         """Whether a migration that is unseen lifts that, and none imposed it."""
         return any(
             model == key
-            and lift.lifter in unseen
-            and (lift.imposer is None or lift.imposer not in unseen)
+            and lifter in unseen
+            and (imposer is None or imposer not in unseen)
             and _forbids(lifted, what)
-            for (model, lifted), lift in self._lifted.items()
+            for (model, lifted), (lifter, imposer) in self._lifted.items()
         )
 
-    def is_new(self, key: _Key, effect: Hashable, unseen: Collection[Hashable]) -> bool:
+    def is_new(self, key: _Key, what: Hashable, unseen: Collection[Hashable]) -> bool:
         """Whether a migration that is unseen imposes that."""
-        imposer = self._imposed.get((key, effect))
+        imposer = self._imposed.get((key, what))
         return imposer is not None and imposer in unseen
 
     def forget(self, key: _Key, name: str | None = None) -> None:
