@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.db import models
 from django.db.migrations import (
     AddConstraint,
     AddField,
+    AlterField,
     CreateModel,
     RemoveField,
     SeparateDatabaseAndState,
 )
 
 from tests.command_helpers import Project
-from tests.rehearsal_helpers import BREAKS, Told, auto, of, rehearsed
+from tests.rehearsal_helpers import BREAKS, Told, auto, of, pre, rehearsed
 from tests.rules_helpers import APP, model
+from tests.services import UNDER_TEST
 
 pytest_plugins = ["tests.command_fixtures"]
 
@@ -97,3 +100,24 @@ def test_of_what_code_stands_for(project: Project) -> None:
         ("old", "Post.rank", "", "0002"),
         ("old", "Post.pages", "", "0002"),
     }
+
+
+def test_of_columns_whose_names_are_words_of_errors(project: Project) -> None:
+    names = ("rank", "value", "failed", "have")
+    step = auto(*map(adding, names))
+    breaks = of(Told(rehearsed(project, [model("Post")], step)).rehearsal, BREAKS)
+    assert {each.field for each in breaks} == {*names}
+    for each in breaks:
+        assert re.search(rf"[.\"']{each.field}\b", each.error), each.error
+
+
+def test_of_an_error_about_something_else(project: Project) -> None:
+    """PostgreSQL finds a text that is too long before a column that is left out."""
+    before = [model("Post", title=models.CharField(max_length=9))]
+    narrowed = AlterField("post", "title", models.CharField(max_length=5))
+    steps = auto(adding("value"), adding("column"), adding("Data")), pre(narrowed)
+    breaks = of(Told(rehearsed(project, before, *steps)).rehearsal, BREAKS)
+    about = {each.field: each.error for each in breaks if each.release == "old"}
+    assert about.keys() >= {"value", "column", "Data"}
+    on_length = {name for name, error in about.items() if "too long" in error}
+    assert on_length == ({"title"} if UNDER_TEST == "postgresql" else set())

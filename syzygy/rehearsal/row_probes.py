@@ -94,7 +94,9 @@ class RowProber(Attempts):
         for part in (model, *model._meta.all_parents):
             other = self.other.model(key_of(part))
             for field in demanded(part, other, self._connection) if other else ():
-                is_named = bool(re.search(rf"\b{re.escape(field.column)}\b", said))
+                # In quotes, or after the table: it may be a word of the message, too.
+                name = rf"(?<![\w ]){re.escape(field.column)}(?!\w)"
+                is_named = bool(re.search(name, said))
                 # Not all databases say whose column it is.
                 is_told = is_named and part is model
                 column = f'"{part._meta.db_table}.{field.column}"'
