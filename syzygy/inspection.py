@@ -66,7 +66,8 @@ class Inspection:
         self._migrations: dict[MigrationKey, WrittenMigration] = {}
         self._settled: list[AppConfig] = []
         self._renaming = False
-        self._newer_names: dict[str, set[str]] = {}
+        # By app label, in the order of the folder.
+        self._newer_names: dict[str, dict[str, None]] = {}
         for app_config in app_configs:
             if self._is_settled(app_config):
                 self._settled.append(app_config)
@@ -151,7 +152,8 @@ class Inspection:
         if last is None:
             return folder.names
         if label not in self._newer_names:
-            self._newer_names[label] = set(_maybe_newer(folder.names, last))
+            newer = dict.fromkeys(_maybe_newer(folder.names, last))
+            self._newer_names[label] = newer
         return self._newer_names[label]
 
     def _has_branches(self, folder: MigrationFolder) -> bool:

@@ -1104,6 +1104,16 @@ def test_checks_import_what_defined_an_altered_field(
     assert names == {*imported, "0005_altered"}
 
 
+def test_checks_import_what_is_newer_than_a_baseline_in_order(project: Project) -> None:
+    """Of files that are broken the first is told of, each time."""
+    names = [f"{number:04}_next" for number in range(1, 13)]
+    project.app("blog", {name: source(STATE_ONLY) for name in names})
+    with project.active(MIGRATION_STAGES_BASELINE={"blog": names[0]}):
+        assert checks.run_checks(tags=["syzygy"]) == []
+        modules = [name for name in sys.modules if name.startswith("blog.migrations.")]
+    assert modules == [f"blog.migrations.{name}" for name in names[1:]]
+
+
 def test_checks_import_what_defined_a_field_that_goes_and_no_more(
     project: Project,
 ) -> None:
