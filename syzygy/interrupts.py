@@ -37,7 +37,7 @@ class Signals:
     def __init__(self) -> None:
         self._is_held = False
         self._pending: Callable[[], Any] | None = None
-        self._raised: Callable[[], Any] | None = None
+        self._raised: KeyboardInterrupt | None = None
 
     def hold(self) -> None:
         """Hold a signal back from now on, until the end of what is ``held_back``."""
@@ -63,7 +63,8 @@ class Signals:
         """
         on_its_way = isinstance(sys.exception(), (KeyboardInterrupt, GeneratorExit))
         if self._raised is not None and not on_its_way:
-            self._raised()
+            # Not asked of the handler: it may do more when it is called a second time.
+            raise self._raised
 
     def receive(self, react: Callable[[], Any]) -> None:
         """React to a signal, now or later."""
@@ -72,8 +73,8 @@ class Signals:
             return
         try:
             react()
-        except KeyboardInterrupt:
-            self._raised = react
+        except KeyboardInterrupt as error:
+            self._raised = error
             raise
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.db import connections
@@ -843,4 +844,21 @@ def test_signal_of_which_something_else_becomes(
     with pytest.raises((Failure, error)) as caught, scratch_database("default"):
         interrupt()
     assert caught.type is error
+    assert not made
+
+
+def test_somebody_elses_handler_is_called_once_for_a_signal(made: list[object]) -> None:
+    """At a second signal it may well end the process at once."""
+    handler = Mock(side_effect=KeyboardInterrupt)
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        with (
+            pytest.raises(KeyboardInterrupt),
+            scratch_database("default"),
+            suppress(KeyboardInterrupt),
+        ):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    handler.assert_called_once()
     assert not made
