@@ -12,6 +12,7 @@ from django.db.migrations import (
     AlterField,
     CreateModel,
     RemoveField,
+    RenameField,
     SeparateDatabaseAndState,
 )
 
@@ -67,6 +68,19 @@ def test_of_what_is_added(project: Project) -> None:
     }
 
 
+def test_of_what_is_renamed_on_the_way(project: Project) -> None:
+    """The others are of the migration that added them all the same."""
+    steps = (
+        auto(adding("rank"), adding("pages")),
+        auto(RenameField("post", "rank", "place")),
+    )
+    assert told(project, [model("Post")], *steps) == {
+        ("old", "Post.rank", "rank", "0002"),
+        ("old", "Post.pages", "pages", "0002"),
+        ("old", "Post.place", "rank", "0003"),
+    }
+
+
 def test_of_what_is_removed(project: Project) -> None:
     """The new release gets on only when the last of them is gone."""
     plain = {name: models.IntegerField() for name in ("rank", "pages", "size")}
@@ -103,7 +117,7 @@ def test_of_what_code_stands_for(project: Project) -> None:
 
 
 def test_of_columns_whose_names_are_words_of_errors(project: Project) -> None:
-    names = ("rank", "value", "failed", "have")
+    names = ("rank", "value", "failed", "have", "null")
     step = auto(*map(adding, names))
     breaks = of(Told(rehearsed(project, [model("Post")], step)).rehearsal, BREAKS)
     assert {each.field for each in breaks} == {*names}

@@ -48,25 +48,31 @@ def database_defaults(
 
 def demanded(
     model: ModelClass, other: ModelClass, connection: BaseDatabaseWrapper
-) -> list[Any]:
-    """The fields of the other release's class that keep the model's from inserting.
+) -> dict[str, Any]:
+    """The columns that keep a model from inserting, with their fields.
 
     It has no such columns, which are NOT NULL, and the database has no DEFAULT either.
+    The fields are those of the other release's class, or ``None`` where it has none:
+    what the database fills in by itself is then among them.
     """
     table = model._meta.db_table
     columns = quietly(connection.alias, partial(_columns, connection, table)) or []
-    strict = {
+    strict = [
         column.name
         for column in columns
         if not column.null_ok and _unless_null(column.default) is None
-    }
-    strict -= {field.column for field in model._meta.local_concrete_fields}
-    return [
-        field
-        for field in other._meta.local_concrete_fields
-        if field.column in strict
-        and not (field.generated or isinstance(field, AutoField))
     ]
+    own = {field.column for field in model._meta.local_concrete_fields}
+    fields = {field.column: field for field in other._meta.local_concrete_fields}
+    return {
+        column: fields.get(column)
+        for column in strict
+        if column not in own and not _is_filled_in(fields.get(column))
+    }
+
+
+def _is_filled_in(field: Any) -> bool:
+    return field is not None and (field.generated or isinstance(field, AutoField))
 
 
 def _defaults(connection: BaseDatabaseWrapper, table: str) -> dict[str, str | None]:

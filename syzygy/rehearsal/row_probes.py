@@ -89,20 +89,21 @@ class RowProber(Attempts):
         if not self.failures or self.failures[-1].probe != probe:
             return
         failure = self.failures[-1]
-        said = failure.error.partition("DETAIL:")[0]
         found: dict[bool, list[Failure]] = {True: [], False: []}
         for part in (model, *model._meta.all_parents):
             other = self.other.model(key_of(part))
-            for field in demanded(part, other, self._connection) if other else ():
-                # In quotes, or after the table: it may be a word of the message, too.
-                name = rf"(?<![\w ]){re.escape(field.column)}(?!\w)"
-                is_named = bool(re.search(name, said))
-                # Not all databases say whose column it is.
-                is_told = is_named and part is model
-                column = f'"{part._meta.db_table}.{field.column}"'
-                lacks = f"it leaves out {column}, which is NOT NULL without a DEFAULT"
-                error = failure.error if is_told else lacks
-                found[is_named].append(replace(failure, error=error, field=field.name))
+            columns = demanded(part, other, self._connection) if other else {}
+            for column, field in columns.items():
+                is_named = _is_named(column, failure.error)
+                if field is not None:
+                    # Not all databases say whose column it is.
+                    is_told = is_named and part is model
+                    error = failure.error if is_told else _lacks(part, column)
+                    each = replace(failure, error=error, field=field.name)
+                    found[is_named].append(each)
+                elif is_named:
+                    # It has another name at this time, or is of neither release.
+                    found[True].append(failure)
         if found[True]:
             self.failures[-1:] = [*found[True], *found[False]]
 
@@ -244,6 +245,20 @@ class RowProber(Attempts):
             for obstacle in obstacles:
                 if obstacle.pk is not None:
                     self.delete(obstacle, *before, row)
+
+
+def _is_named(column: str, error: str) -> bool:
+    """Whether a database names a column, in quotes or after its table.
+
+    It may be a word of the message, too, as "value" is, or a part of another name.
+    """
+    said = error.partition("DETAIL:")[0]
+    return bool(re.search(rf"(?<=[^\w -]){re.escape(column)}(?![\w -])", said))
+
+
+def _lacks(model: ModelClass, column: str) -> str:
+    column = f'"{model._meta.db_table}.{column}"'
+    return f"it leaves out {column}, which is NOT NULL without a DEFAULT"
 
 
 def writable(model: ModelClass) -> Iterator[Any]:
