@@ -53,7 +53,12 @@ class SimpleSession:
         Raises :class:`~syzygy.exceptions.QuorumDissolved`, :class:`QuorumTimeout`, or
         :class:`StoreUnavailable` if the backend fails.
         """
-        leads = self._call(self._backend.join)
+        try:
+            leads = self._call(self._backend.join)
+        except KeyboardInterrupt:
+            # It may have joined all the same.
+            self._sever()
+            raise
         try:
             if leads:
                 return self._take_lock()

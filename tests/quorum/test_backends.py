@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -14,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from syzygy.exceptions import QuorumDissolved
 from syzygy.messages import migrating
 from syzygy.quorum import QuorumDisolved, join_quorum, poll_quorum, sever_quorum, simple
-from syzygy.quorum.backends.base import QuorumBase, RosterQuorum
+from syzygy.quorum.backends.base import QuorumBase, RosterQuorum, StoreUnavailable
 from syzygy.quorum.backends.cache import CacheQuorum
 from syzygy.quorum.backends.database import DatabaseQuorum
 from syzygy.quorum.identity import namespace
@@ -180,6 +181,19 @@ def test_third_party_backend_and_a_signal_before_or_after(
     with pytest.raises(KeyboardInterrupt), session.leaving():
         interrupt()
     assert leader.severed == severed
+
+
+@pytest.mark.parametrize(
+    ("error", "severed"), [(KeyboardInterrupt, 1), (ConnectionError, 0)]
+)
+def test_third_party_backend_that_is_left_while_it_joins(
+    error: type[BaseException], severed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    party = Locked(0.0, leads=False)
+    monkeypatch.setattr(party, "join", Mock(side_effect=error))
+    with pytest.raises((KeyboardInterrupt, StoreUnavailable)):
+        party.session().gather()
+    assert party.severed == severed
 
 
 # join, poll and sever
