@@ -133,7 +133,10 @@ class Inspection:
 
     def _is_complete(self, folder: MigrationFolder) -> bool:
         """Whether all migrations of the folder are imported, or can't be."""
-        return folder.app_label in self.unreadable or all(
+        return folder.app_label in self.unreadable or self._is_loaded(folder)
+
+    def _is_loaded(self, folder: MigrationFolder) -> bool:
+        return all(
             (folder.app_label, name) in self._migrations for name in folder.names
         )
 
@@ -282,7 +285,7 @@ class Inspection:
         newer = {
             folder.app_label: self._newer(folder)
             for folder in self.folders
-            if folder.app_label in by_graph and not self._is_complete(folder)
+            if folder.app_label in by_graph and not self._is_loaded(folder)
         }
         # The setting isn't empty, however little of it is imported.
         baseline = {(app_label, by_graph.pop(app_label)) for app_label in newer}

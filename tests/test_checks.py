@@ -1114,6 +1114,25 @@ def test_checks_import_what_is_newer_than_a_baseline_in_order(project: Project) 
     assert modules == [f"blog.migrations.{name}" for name in names[1:]]
 
 
+def test_a_file_that_is_broken_makes_nothing_newer_than_a_baseline(
+    project: Project,
+) -> None:
+    """What the baseline covers is imported up to there, to see what "title" is."""
+    ordered = 'm.AlterModelOptions("post", {"ordering": ["title"]})'
+    project.app(
+        "blog",
+        {
+            "0001_initial": source(CREATE),
+            "0002_broken": 'raise ValueError("post", "title")\n',
+            "0003_both": source(ADD, 'm.RemoveField("post", "body")', ordered),
+            "0004_options": source(STATE_ONLY),
+            "0005_title": source('m.AlterField("post", "title", models.TextField())'),
+        },
+    )
+    found = run(project, MIGRATION_STAGES_BASELINE={"blog": "0004_options"})
+    assert [str(message.obj) for message in found] == ["<AppConfig: blog>"]
+
+
 def test_checks_import_what_defined_a_field_that_goes_and_no_more(
     project: Project,
 ) -> None:
