@@ -357,7 +357,9 @@ class Oracle:
         else:
             found = self.settle(self.judge(atom, {home}) for atom in draft.atoms)
             relaxed = self.settle(in_plan)
-            if not self.backward and relaxed and relaxed.stage is not POST:
+            if not self.backward and relaxed is AMBIGUOUS:
+                found = AMBIGUOUS
+            elif not self.backward and relaxed and relaxed.stage is not POST:
                 found = replace(found, harmless=True) if found else relaxed
         if found and self.is_first:
             found = replace(found, harmless=True)
