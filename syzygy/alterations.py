@@ -267,7 +267,7 @@ def _compare_ranges(
 def column_values(field: AnyField) -> tuple[Any, ...]:
     """The kind of a column and the least and the greatest of what it can hold."""
     kind, low, high = _django_values(field)
-    cls: Any = type(field)
+    cls: Any = type(field)  # To mypy a class of anything isn't hashable.
     if own := _own_type(cls):
         # What it is based on, and its arguments, tell only part of what that returns.
         kind = (kind, own, _arguments(field, _RANGES))

@@ -45,20 +45,20 @@ def effect(constraint: Any) -> Any:
     return definition(constraint)
 
 
-def forms(constraint: Any) -> list[Any]:
-    """Those in which what a constraint keeps rows from may have been lifted.
+def lifted_form(constraint: Any) -> Any:
+    """What rows are kept from no more when a constraint goes.
 
-    Where no index can include columns, Django makes no constraint that does so: that
-    one was in force is known only if the other one is like it.
+    Where no index can include columns, Django makes no constraint that does so: then
+    only one that is like it is sure to take its place.
     """
     if getattr(constraint, "include", ()):
-        return [effect(constraint), definition(constraint)]
-    return [effect(constraint)]
+        return definition(constraint)
+    return effect(constraint)
 
 
-def lifted_forms(constraint: Any) -> list[Any]:
-    """Those of what is lifted with a constraint."""
-    return forms(constraint)[-1:]
+def forms(constraint: Any) -> tuple[Any, Any]:
+    """All that may have been lifted of which a constraint takes the place."""
+    return effect(constraint), lifted_form(constraint)
 
 
 def definition(constraint: Any) -> str:

@@ -294,8 +294,6 @@ def mentions_field(source: str, model: str, field: str) -> bool:
 
     That is so if their names are in it, or if the model may get its name there.
     """
-    if field not in source and "RenameModel" not in source:
-        return False  # The rule, and quickly told.
     is_near = mentions(source, field) or "RenameModel" in source
     return is_near and mentions(source.lower(), model)
 

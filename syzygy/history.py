@@ -23,14 +23,13 @@ from syzygy.constraints import (
     effect,
     effects,
     forms,
-    lifted_forms,
+    lifted_form,
     proves_not_null,
     unique_together,
 )
 from syzygy.lifting import Lifting
 
 ModelKey: TypeAlias = tuple[str, str]
-
 # Which attributes a field has depends on its class, of which there is no end.
 AnyField: TypeAlias = Any
 
@@ -348,7 +347,7 @@ class History(UnrenderedState):
         super().remove_constraint(app_label, model_name, constraint_name)
         for each in before if self._remembers(key) else ():
             if each.name == constraint_name and each.name not in self._outdated:
-                self._lifting.lift(key, each.name, self.applying, lifted_forms(each))
+                self._lifting.lift(key, each.name, self.applying, lifted_form(each))
 
     def add_constraint(
         self, app_label: str, model_name: str, constraint: BaseConstraint
@@ -454,7 +453,7 @@ class History(UnrenderedState):
 
     def _lift(self, key: ModelKey, effects: Iterable[Hashable]) -> None:
         for each in effects if self._remembers(key) else ():
-            self._lifting.lift(key, each, self.applying, [each])
+            self._lifting.lift(key, each, self.applying, each)
 
     def _impose(self, key: ModelKey, effects: Iterable[Hashable]) -> None:
         for each in effects if self.applying is not None else ():

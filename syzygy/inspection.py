@@ -250,9 +250,10 @@ class Inspection:
                 for each in with_parts(migration.operations)
                 if isinstance(each, _CRUCIAL)
             ]
+            # What isn't known may be the primary key.
             removes_unknown = any(
                 isinstance(each, RemoveField)
-                and self._is_unknown(migration.app_label, each, history)
+                and history.field((key[0], each.model_name_lower), each.name) is None
                 for each in crucial
             )
             try:
@@ -269,13 +270,6 @@ class Inspection:
             if any(isinstance(each, RenameModel) for each in crucial):
                 self._renaming = True
         return doubtful
-
-    def _is_unknown(
-        self, app_label: str, operation: RemoveField, history: History
-    ) -> bool:
-        """Whether the field that goes may be the primary key, as far as is known."""
-        model = (app_label, operation.model_name_lower)
-        return history.field(model, operation.name) is None
 
     def _baseline(
         self, migrations: Mapping[MigrationKey, WrittenMigration], needs: Needs

@@ -11,8 +11,6 @@ from typing import TypeAlias, TypeVar
 _ValueT = TypeVar("_ValueT")
 # The app label and the lower-case name of a model.
 _Key: TypeAlias = tuple[str, str]
-
-
 # What has lifted something, and what had imposed it, if that is remembered.
 _Lift: TypeAlias = tuple[Hashable, Hashable]
 
@@ -21,8 +19,8 @@ class Lifting:
     """What each migration imposes and lifts, by model.
 
     What is imposed goes by the name of the constraint, or else by its effect; what is
-    lifted by the forms in which it may be imposed again, such as the effect. Of
-    migrations that are ``unseen`` the running release knows nothing.
+    lifted by a form to compare, such as the effect. Of migrations that are ``unseen``
+    the running release knows nothing.
     """
 
     def __init__(self) -> None:
@@ -48,21 +46,19 @@ class Lifting:
     def impose(
         self, key: _Key, what: Hashable, by: Hashable, forms: Iterable[Hashable]
     ) -> None:
-        """Remember that rows of a model are kept from something from now on."""
-        # What is lifted to come back isn't new.
+        """Remember that rows of a model are kept from something from now on.
+
+        It isn't new if it was lifted in one of these ``forms``, to come back.
+        """
         for each in forms:
             if lift := self._lifted.get((key, each)):
                 _, by = lift
                 break
         self._imposed[key, what] = by
 
-    def lift(
-        self, key: _Key, what: Hashable, by: Hashable, forms: Iterable[Hashable]
-    ) -> None:
+    def lift(self, key: _Key, what: Hashable, by: Hashable, form: Hashable) -> None:
         """Remember that rows of a model are kept from something no more."""
-        imposer = self._imposed.pop((key, what), None)
-        for each in forms:
-            self._lifted[key, each] = by, imposer
+        self._lifted[key, form] = by, self._imposed.pop((key, what), None)
 
     def was_in_force(
         self, key: _Key, what: Hashable, unseen: Collection[Hashable]
